@@ -1,0 +1,75 @@
+"""What every training shares, whatever the family: run folder, checkpoints, measures, schedules, tracker, export."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule
+
+from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint
+from lightning_nlp.training.determinism import ReseedEachBatch, global_seed
+from lightning_nlp.training.export import ExportBest
+from lightning_nlp.training.hyperparameters import make_plain
+from lightning_nlp.training.measure import Measure
+from lightning_nlp.training.predictions import PredictionWriter
+from lightning_nlp.training.progress import Progress
+from lightning_nlp.training.run_folder import RunFolder, new_run, run_folder
+from lightning_nlp.training.schedules import (
+    Constant,
+    Cosine,
+    Cyclical,
+    Exponential,
+    Halving,
+    InverseSquareRoot,
+    Linear,
+    Plateau,
+    Schedule,
+)
+
+__all__ = [
+    "BestCheckpoint",
+    "Constant",
+    "Cosine",
+    "Cyclical",
+    "Exponential",
+    "ExportBest",
+    "Halving",
+    "InverseSquareRoot",
+    "LastCheckpoint",
+    "Linear",
+    "Measure",
+    "Plateau",
+    "PredictionWriter",
+    "Progress",
+    "ReseedEachBatch",
+    "RunFolder",
+    "Schedule",
+    "callbacks",
+    "global_seed",
+    "make_plain",
+    "new_run",
+    "run_folder",
+]
+
+
+def callbacks(
+    module: LightningModule, run: str | Path, config: Mapping[str, Any] | None = None, command: str = ""
+) -> list[Callback]:
+    """Returns what a run needs beside Lightning's own: `Trainer(callbacks=callbacks(module, new_run("runs/mine")))`.
+
+    Args:
+        module: names the score that chooses `best.ckpt` by its attributes `monitor` and `monitor_mode`.
+        run: the run folder.
+        config: the resolved configuration, for `config.yaml` and the tracker.
+        command: the command line, for the model card.
+    """
+    best = BestCheckpoint(getattr(module, "monitor", "val/loss"), getattr(module, "monitor_mode", "min"))
+    return [
+        RunFolder(run, config),
+        ReseedEachBatch(),
+        PredictionWriter(),
+        best,
+        LastCheckpoint(),
+        ExportBest(command),
+        Measure(),
+    ]

@@ -1,0 +1,33 @@
+# make demo and make test set up what is missing; they need Python 3.11 or newer, pip and make alone.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-all lint bench
+
+# Trains every family on the sample world and prints what it reached.
+demo: $(READY)
+	@$(BIN)/python benchmarks/demo.py
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+# The long checks too, and those that read ../shared/data.
+test-all: $(READY)
+	@$(BIN)/python -m pytest -m ""
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# This project and its peers side by side; rows append to benchmarks/results/.
+bench: $(READY)
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)

@@ -1,0 +1,191 @@
+"""CoNLL-U without loss (universaldependencies.org/format): sentence blocks kept as text, columns read from them.
+
+A block is a sentence as it stands in the file: comments, multiword tokens (``3-4``), empty nodes (``8.1``) and all.
+A file is its blocks joined by ``"\\n\\n"``, with ``"\\n\\n"`` after the last.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lightning_nlp.data.text_files import name_of, read_lines
+
+COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+UPOS, HEAD, DEPREL = 3, 6, 7
+OTHER_ID = re.compile(r"(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|(?P<before>\d+)\.[1-9]\d*")
+
+
+def read_conllu(file: Path | str, where: str = "") -> Iterator[str]:
+    """Yields the sentence blocks of a file, exactly as they stand and without the empty line after each.
+
+    Args:
+        file: CoNLL-U, gzip or plain. A missing last empty line is made up for; a second one stays with its block.
+        where: the option that named the file, to begin error messages with.
+
+    Raises:
+        ValueError: the file is not readable as text, see ``text_files.read_lines``. Trees are for ``check``.
+    """
+    return blocks(read_lines(file, where))
+
+
+def read_trees(file: Path | str, where: str = "") -> Iterator[str]:
+    """Yields the sentence blocks of a file, each of them checked.
+
+    Args:
+        file: CoNLL-U, gzip or plain.
+        where: the option that named the file, to begin error messages with.
+
+    Raises:
+        ValueError: as ``read_conllu`` and ``check``.
+    """
+    line = 1
+    for block in read_conllu(file, where):
+        check(block, name_of(file, where), line)
+        yield block
+        line += block.count("\n") + 2
+
+
+def blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Yields the sentence blocks in lines of CoNLL-U, standard input for instance.
+
+    Args:
+        lines: without their line ends.
+    """
+    block: list[str] = []
+    for line in lines:
+        if line and block and not block[-1] and any(block):
+            yield "\n".join(block[:-1])
+            block = []
+        block.append(line)
+    if any(block):
+        yield "\n".join(block if block[-1] else block[:-1])
+
+
+def words(block: str) -> list[list[str]]:
+    """Returns the ten columns of every syntactic word of a block, leaving out multiword tokens and empty nodes.
+
+    Args:
+        block: a sentence as ``read_conllu`` yields it.
+    """
+    return [line.split("\t") for line in block.split("\n") if _is_word(line)]
+
+
+def with_columns(block: str, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
+    """Returns a block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
+
+    Args:
+        block: a sentence as ``read_conllu`` yields it.
+        heads: the head of each word, 0 for the root.
+        deprels: the relation of each word to its head.
+        upos: the part of speech of each word, or None to leave that column.
+
+    Raises:
+        ValueError: a list has another length than the sentence.
+    """
+    lines = block.split("\n")
+    places = [place for place, line in enumerate(lines) if _is_word(line)]
+    lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
+    if any(length != len(places) for length in lengths):
+        raise ValueError(f"The sentence has {len(places)} words, but the columns to write have {lengths}.")
+    for word, place in enumerate(places):
+        columns = lines[place].split("\t")
+        columns[HEAD], columns[DEPREL] = str(heads[word]), deprels[word]
+        if upos is not None:
+            columns[UPOS] = upos[word]
+        lines[place] = "\t".join(columns)
+    return "\n".join(lines)
+
+
+def check(block: str, where: str, first_line: int = 1) -> None:
+    """Checks that a block is well-formed and its heads a tree with one root.
+
+    Args:
+        block: a sentence as ``read_conllu`` yields it.
+        where: the option and file it came from.
+        first_line: the line of the file at which it begins.
+
+    Raises:
+        ValueError: the first fault, with its line and ``sent_id``.
+    """
+    check_format(block, where, first_line)
+    rows = [(line, fields) for line, fields in _rows(block, first_line) if fields[0].isdecimal()]
+    sentence = _sentence(block)
+    for line, fields in rows:
+        place = f"{where}, line {line}{sentence}"
+        if not (fields[HEAD].isascii() and fields[HEAD].isdecimal()):
+            raise _fault(place, f"HEAD is {fields[HEAD]!r}. Expected the number of a word, or 0 for the root")
+        if int(fields[HEAD]) > len(rows):
+            raise _fault(place, f"HEAD is {fields[HEAD]} but the sentence has {len(rows)} words")
+    heads = [int(fields[HEAD]) for _, fields in rows]
+    roots = [str(line) for (line, _), head in zip(rows, heads) if head == 0]
+    if (looped := _word_on_cycle(heads)) is not None:
+        raise _fault(f"{where}, line {rows[looped - 1][0]}{sentence}", f"word {looped} is its own ancestor by HEAD")
+    if len(roots) > 1:
+        raise _fault(f"{where}, lines {', '.join(roots)}{sentence}", f"{len(roots)} words have HEAD 0. Expected one")
+
+
+def check_format(block: str, where: str, first_line: int = 1) -> None:
+    """Checks the columns and numbers of a block, not its tree: enough for a sentence that is to be parsed.
+
+    Args:
+        block: a sentence as ``read_conllu`` yields it.
+        where: the option and file it came from.
+        first_line: the line of the file at which it begins.
+
+    Raises:
+        ValueError: the first fault, with its line and ``sent_id``.
+    """
+    sentence, count = _sentence(block), 0
+    for line, fields in _rows(block, first_line):
+        place = f"{where}, line {line}{sentence}"
+        if len(fields) != len(COLUMNS):
+            raise _fault(place, f"{len(fields)} tab-separated columns. Expected 10 ({' '.join(COLUMNS)})")
+        if not _may_follow(fields[0], count):
+            raise _fault(place, f"the ID is {fields[0]!r} after word {count}. Expected {count + 1}")
+        count += fields[0].isdecimal()
+    if not count:
+        raise _fault(f"{where}, line {first_line}{sentence}", "the sentence has no words")
+
+
+def _may_follow(identifier: str, word: int) -> bool:
+    """Whether an ID may come next after ``word`` words: the next word, a token begun by it, or an empty node."""
+    other = OTHER_ID.fullmatch(identifier)
+    if other is None:
+        return identifier == str(word + 1)
+    if other["before"]:
+        return int(other["before"]) == word
+    return int(other["first"]) == word + 1 <= int(other["last"])
+
+
+def _word_on_cycle(heads: Sequence[int]) -> int | None:
+    """Returns a word from which no root is reached, walking each arc once; words count from 1."""
+    safe = {0}
+    for start in range(1, len(heads) + 1):
+        path: dict[int, None] = {}
+        word = start
+        while word not in safe and word not in path:
+            path[word] = None
+            word = heads[word - 1]
+        if word in path:
+            return word
+        safe.update(path)
+    return None
+
+
+def _rows(block: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
+    for number, line in enumerate(block.split("\n"), start=first_line):
+        if line and not line.startswith("#"):
+            yield number, line.split("\t")
+
+
+def _is_word(line: str) -> bool:
+    return line[:1].isdecimal() and line.partition("\t")[0].isdecimal()
+
+
+def _sentence(block: str) -> str:
+    found = re.search(r"^# *sent_id *= *(.*)$", block, re.MULTILINE)
+    return f" (sent_id {found[1].strip()})" if found else ""
+
+
+def _fault(place: str, what: str) -> ValueError:
+    return ValueError(f"{place}: {what}. Fix the line, or remove the sentence; nothing was written.")

@@ -1,0 +1,35 @@
+"""Randomness that a resumed run repeats: Lightning's checkpoints hold no state of the generators."""
+
+import os
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+
+class ReseedEachBatch(Callback):
+    """Makes the randomness of a training batch a function of (seed, epoch, batch, rank) alone."""
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seeds torch for this batch."""
+        torch.manual_seed(mix(global_seed(), trainer.current_epoch, batch_idx, trainer.global_rank))
+
+
+def global_seed() -> int:
+    """Returns the seed that `seed_everything` was given; 0 where it was not called."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+def mix(*numbers: int) -> int:
+    """Folds whole numbers into one seed of 63 bits; every number and their order count.
+
+    Multiplication by an odd constant and xor with the high bits, as in SplitMix64 (Steele, Lea & Flood 2014).
+    """
+    state = 0
+    for number in numbers:
+        state = (state ^ number) * 0x9E3779B97F4A7C15 + 0xD1B54A32D192ED03
+        state ^= (state & (1 << 64) - 1) >> 29
+        state &= (1 << 64) - 1
+    return state >> 1

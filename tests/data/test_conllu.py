@@ -1,0 +1,151 @@
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_nlp.data.conllu import blocks, check, check_format, read_conllu, read_trees, with_columns, words
+
+# French "du" is two words, "pense" has an elided twin (an empty node), and MISC holds what a rewrite might tidy up.
+SENTENCE = (
+    "# sent_id = s-1\n"
+    "# text = Il pense du bien\n"
+    "1\tIl\til\tPRON\t_\t_\t2\tnsubj\t_\t_\n"
+    "2\tpense\tpenser\tVERB\t_\t_\t0\troot\t_\tA= b |C\n"
+    "2.1\tpense\tpenser\tVERB\t_\t_\t_\t_\t0:root\t_\n"
+    "3-4\tdu\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n"
+    "3\tde\tde\tADP\t_\t_\t4\tcase\t_\t_\n"
+    "4\tle bien\tbien\tNOUN\t_\t_\t2\tobl\t_\t_"
+)
+
+
+def sentence(heads) -> str:
+    return "\n".join(f"{n}\tw\t_\t_\t_\t_\t{head}\tdep\t_\t_" for n, head in enumerate(heads, start=1))
+
+
+def written(sentences) -> str:
+    return "".join(f"{block}\n\n" for block in sentences)
+
+
+def refusal(block: str, first_line: int = 1, checked=check) -> str:
+    with pytest.raises(ValueError) as caught:
+        checked(block, "data_files.train: train.conllu", first_line)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        written([SENTENCE]),
+        written([SENTENCE] * 3),
+        written([SENTENCE, SENTENCE]).replace("\n\n", "\n\n\n"),
+        "\n" + written([SENTENCE]),
+        written(["# newpar\n" + SENTENCE, sentence([0, 1])]),
+    ],
+)
+def test_reading_and_writing_reproduces_a_file(tmp_path: Path, text):
+    file = tmp_path / "x.conllu"
+    file.write_text(text, encoding="utf-8")
+    assert written(read_conllu(file)) == text
+
+
+def test_a_missing_last_empty_line_is_made_up_for():
+    assert written(blocks(SENTENCE.split("\n"))) == written([SENTENCE])
+    assert list(blocks([*SENTENCE.split("\n"), "", *SENTENCE.split("\n")])) == [SENTENCE, SENTENCE]
+
+
+def test_words_are_the_syntactic_words_only():
+    assert [columns[1] for columns in words(SENTENCE)] == ["Il", "pense", "de", "le bien"]
+    assert all(len(columns) == 10 for columns in words(SENTENCE))
+
+
+def test_writing_the_columns_that_were_read_changes_nothing():
+    columns = words(SENTENCE)
+    heads, deprels, upos = [int(c[6]) for c in columns], [c[7] for c in columns], [c[3] for c in columns]
+    assert with_columns(SENTENCE, heads, deprels, upos) == SENTENCE
+
+
+def test_only_head_deprel_and_upos_of_words_are_written():
+    changed = with_columns(SENTENCE, [4, 1, 2, 0], list("abcd"), list("WXYZ"))
+    columns = words(changed)
+    assert [(c[3], c[6], c[7]) for c in columns] == [("W", "4", "a"), ("X", "1", "b"), ("Y", "2", "c"), ("Z", "0", "d")]
+    before, after = SENTENCE.split("\n"), changed.split("\n")
+    assert [line for line in after if line[0] == "#" or "." in line[:3] or "-" in line[:3]] == [
+        line for line in before if line[0] == "#" or "." in line[:3] or "-" in line[:3]
+    ]
+    assert [c[:3] + c[4:6] + c[8:] for c in columns] == [c[:3] + c[4:6] + c[8:] for c in words(SENTENCE)]
+
+
+def test_columns_of_another_length_are_refused():
+    with pytest.raises(ValueError, match="4 words"):
+        with_columns(SENTENCE, [0, 1], ["root", "dep"])
+
+
+def is_tree(heads) -> bool:
+    """By definition: one root, and every word reaches it within as many steps as there are words."""
+
+    def reaches_root(word: int) -> bool:
+        for _ in heads:
+            word = heads[word - 1] if word else 0
+        return word == 0
+
+    return heads.count(0) == 1 and all(reaches_root(word) for word in range(1, len(heads) + 1))
+
+
+@given(st.integers(1, 6).flatmap(lambda n: st.lists(st.integers(0, n), min_size=n, max_size=n)))
+@settings(max_examples=200, deadline=None)
+def test_a_sentence_is_accepted_iff_its_heads_are_a_tree(heads):
+    if is_tree(heads):
+        check(sentence(heads), "x")
+    else:
+        assert "HEAD" in refusal(sentence(heads))
+
+
+def test_a_long_chain_is_checked_in_linear_time():
+    heads = list(range(20_000))
+    random.Random(0).shuffle(heads)
+    order = {head: n for n, head in enumerate(heads)}
+    check(sentence([0 if head == 0 else order[head - 1] + 1 for head in heads]), "x")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("\t2\tobl", "\t31\tobl", "line 107 (sent_id s-1): HEAD is 31 but the sentence has 4 words"),
+        ("\t2\tobl", "\t_\tobl", "line 107 (sent_id s-1): HEAD is '_'"),
+        ("\t2\tobl", "\t-1\tobl", "line 107 (sent_id s-1): HEAD is '-1'"),
+        ("\t2\tobl", "\t3\tobl", "line 106 (sent_id s-1): word 3 is its own ancestor"),
+        ("\t2\tobl", "\t0\tobl", "lines 103, 107 (sent_id s-1): 2 words have HEAD 0"),
+        ("\tobl\t_", "\tobl", "line 107 (sent_id s-1): 9 tab-separated columns. Expected 10"),
+        ("\n4\t", "\n5\t", "line 107 (sent_id s-1): the ID is '5' after word 3. Expected 4"),
+        ("\n2.1\t", "\n1.1\t", "line 104 (sent_id s-1): the ID is '1.1' after word 2"),
+        ("\n3-4\t", "\n4-5\t", "line 105 (sent_id s-1): the ID is '4-5' after word 2"),
+        ("\n3-4\t", "\n3-2\t", "line 105 (sent_id s-1): the ID is '3-2' after word 2"),
+    ],
+)
+def test_faults_are_told_by_line_and_sentence(old, new, found):
+    assert old in SENTENCE
+    message = refusal(SENTENCE.replace(old, new), first_line=100)
+    assert message.startswith("data_files.train: train.conllu, line")
+    assert found in message
+
+
+def test_a_sentence_without_words_is_refused():
+    assert "no words" in refusal("# sent_id = empty")
+
+
+def test_a_sentence_to_be_parsed_needs_no_heads():
+    unparsed = sentence(["_", "_", "_"])
+    check_format(unparsed, "x")
+    assert "HEAD is '_'" in refusal(unparsed)
+    assert "10" in refusal(unparsed.replace("\t_\tdep", "\tdep"), checked=check_format)
+
+
+def test_lines_are_counted_over_the_whole_file(tmp_path: Path):
+    file = tmp_path / "x.conllu"
+    file.write_text("\n" + written([SENTENCE, SENTENCE + "\n", sentence([0, 7])]), encoding="utf-8")
+    line = file.read_text(encoding="utf-8").split("\n").index("2\tw\t_\t_\t_\t_\t7\tdep\t_\t_") + 1
+    with pytest.raises(ValueError, match=f"x.conllu, line {line}: HEAD is 7"):
+        list(read_trees(file))
