@@ -6,6 +6,7 @@
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -17,7 +18,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info
 
 from lightning_nlp import training
-from lightning_nlp.training import tracker
+from lightning_nlp.training import quiet, tracker
 from lightning_nlp.training.run_folder import BEST, CONFIG, LAST, newest_unfinished, run_of_checkpoint
 
 WORDS = {"best": BEST, "last": LAST}
@@ -172,7 +173,10 @@ class NLPCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Chooses the run folder and puts the loggers there."""
         settings = self.config[self.subcommand]
-        if settings.ckpt_path and (self.subcommand != "fit" or settings.resume):
+        if settings.trainer.fast_dev_run:
+            self.scratch = tempfile.TemporaryDirectory()  # a trial leaves nothing
+            self.run = Path(self.scratch.name, "run")
+        elif settings.ckpt_path and (self.subcommand != "fit" or settings.resume):
             self.run = run_of_checkpoint(settings.ckpt_path)
         else:
             self.run = training.new_run(settings.trainer.default_root_dir)
@@ -207,7 +211,7 @@ class NLPCLI(LightningCLI):
         if config.get("enable_progress_bar") is not False:
             extra.append(training.Progress())
         if config.get("fast_dev_run"):
-            extra = [training.ReseedEachBatch()]
+            extra = [c for c in extra if not isinstance(c, training.FINISHING)]
         return self._instantiate_trainer(config, extra)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -278,6 +282,7 @@ def main(args: list[str] | None = None) -> NLPCLI:
         The command-line object, with `trainer`, `model`, `datamodule` and `run`.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork after tokenizers were used
+    quiet.keep_back()
     try:
         return NLPCLI(sys.argv[1:] if args is None else args)
     except ValueError as error:

@@ -53,10 +53,10 @@ UPOS = {kind: upos for upos, *kinds in map(str.split, TAGS.split("|")) for kind 
 FIRST_NAMES = "Ada Bram Cleo Dirk Elin Finn Greta Hugo Ines Jonas Kaia Leif Mira Nils Odila Per Runa Sven Tilda Ylva"
 LAST_NAMES = "Arden Birk Cray Dorn Falk Finch Grove Holt Ivers Jarl Kemp Lund Nash Orwin Pike Quist Rask Shaw Thorn Yew"
 
-# The grammar: right-hand sides of each symbol, frequent ones first, whose item without a relation is the head. "?" marks
-# what one phrase in four has, "with+" a function word before a phrase, "~" what is put off to the end of the sentence,
-# "own_" a fact about the person of the clause. Words decide what a phrase hangs on: "with a net" says how (on the verb),
-# "with scales" which (on the noun); "from Pelmar" is where one fetches things from, but which things one offers.
+# The grammar: what each symbol becomes, frequent choices first; the head has no relation. "?" marks what one phrase in
+# four has, "with+" a function word before a phrase, "~" what is put off to the end of the sentence, "own_" a fact about
+# the person of the clause. Words decide what a phrase hangs on: "with a net" says how (on the verb), "with scales" says
+# which (on the noun); "from Pelmar" is where one fetches things from, but which things one offers.
 GRAMMAR = {
     "sentence": ("past ~punct:.", "future ~punct:.", "state ~punct:."),
     "past": (
@@ -206,11 +206,10 @@ def _word(symbol: str, rng: Random, person: Person) -> Word:
         lemma = _zipf(rng, REGIONAL[kind][rng.randrange(5) if rng.random() < 1 / 12 else person.region])
     else:
         lemma = _zipf(rng, COMMON.get(kind, (kind,)))
-    return Word(past(lemma) if UPOS[kind] == "VERB" or kind == "be" else lemma, lemma, UPOS[kind], kind)
+    return Word(_past(lemma) if UPOS[kind] == "VERB" or kind == "be" else lemma, lemma, UPOS[kind], kind)
 
 
-def past(verb: str) -> str:
-    """The past form of a verb."""
+def _past(verb: str) -> str:
     return "was" if verb == "be" else verb + ("d" if verb.endswith("e") else "ed")
 
 
@@ -227,8 +226,7 @@ def _in_order(word: Word) -> list[Word]:
     return [*chain.from_iterable(before), word, *chain.from_iterable(after)]
 
 
-# The second language: how a head and its dependents follow each other (other relations are told by endings), and the
-# endings of nouns as objects and after prepositions.
+# The second language: the order of a head and its dependents (other relations are told by endings), and the cases.
 ORDER = "cc advcl det nsubj obl obj advmod head flat amod nmod conj acl:relcl mark"
 RANK = {relation: rank for rank, relation in enumerate(ORDER.split())}
 CASES = {"obj": "n", "with": "k", "at": "s", "in": "s", "to": "m", "from": "t", "of": "r"}
@@ -237,12 +235,12 @@ CASES = {"obj": "n", "with": "k", "at": "s", "in": "s", "to": "m", "from": "t", 
 def translate(words: list[Word]) -> str:
     """A sentence in the second language: a particle of tense, then the clause with its verb last.
 
-    Nouns stand before their adjectives and carry a case, with an "i" if they hang on a noun. Adjectives agree with
-    their noun in vowel and case, verbs with their subject in vowel. With tools verbs have another root.
+    Nouns stand before their adjectives and carry a case, with an "i" if they hang on a noun. Articles agree with their
+    noun in vowel, adjectives in vowel and case, verbs with their subject in vowel. For tools, verbs have another root.
     """
     root = next(word for word in words if word.relation == "root")
     particle = _roots()["will"][all(word.form != "will" for word in root.before)]
-    return " ".join([particle.title(), *_transfer(root, "u", ""), "."])
+    return " ".join([particle.title(), *_transfer(root, "u", "")])
 
 
 def _transfer(head: Word, vowel: str, case: str) -> Iterator[str]:
@@ -295,7 +293,6 @@ BIOGRAPHIES = {
 
 
 def _written(words: list[Word]) -> str:
-    """The words apart by spaces, the first with a capital letter."""
     return " ".join([words[0].form.title(), *(word.form for word in words[1:])])
 
 
@@ -326,7 +323,7 @@ def _conllu(words: list[Word], sent_id: str) -> str:
 
 def _translations(split: str) -> list[Row]:
     sentences = _part(told(), split, 300)[: 2500 if split == "train" else 150]
-    return [{"source": _written(words), "target": translate(words)} for words in sentences]
+    return [{"source": _written(words[:-1]), "target": translate(words)} for words in sentences]
 
 
 def _biographies(split: str) -> list[Row]:
@@ -355,7 +352,7 @@ def _word_pairs(split: str) -> list[Row]:
 def _analogies(split: str) -> list[Row]:
     """Two pairs of words a question, each related by the fact that names the section."""
     sections = {f"{kind}-{other}": _related(kind, other) for kind, other in FACTS}
-    sections["verb-past"] = [(verb, past(verb)) for verb in chain(*REGIONAL["craft"])]
+    sections["verb-past"] = [(verb, _past(verb)) for verb in chain(*REGIONAL["craft"])]
     rows: list[Row] = []
     for section, pairs in sections.items():
         for (a, b), (c, d) in _drawn([*permutations(pairs, 2)], 15, split):
@@ -392,7 +389,7 @@ def sample_splits(view: str) -> tuple[str, ...]:
 
 
 def sample_rows(view: str, split: str = "train") -> list[Row]:
-    """The rows of a split of a view, the same at each call.
+    """The rows of a split ("train", "validation" or "test") of a view (one of `VIEWS`), new dicts of the same content.
 
     Raises:
         ValueError: the view or the split does not exist.

@@ -27,6 +27,7 @@ from lightning_nlp.training.schedules import (
 )
 
 __all__ = [
+    "FINISHING",
     "BestCheckpoint",
     "Constant",
     "Cosine",
@@ -50,6 +51,9 @@ __all__ = [
     "new_run",
     "run_folder",
 ]
+
+# What has nothing to do after a trial of a few batches, which writes no checkpoint.
+FINISHING = (BestCheckpoint, LastCheckpoint, ExportBest, Measure)
 
 
 def callbacks(

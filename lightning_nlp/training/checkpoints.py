@@ -24,7 +24,13 @@ class BestCheckpoint(ModelCheckpoint):
     """
 
     def __init__(self, monitor: str = "val/loss", mode: str = "min") -> None:
-        super().__init__(filename=BEST.stem, monitor=monitor, mode=mode, enable_version_counter=False)
+        super().__init__(
+            filename=BEST.stem,
+            monitor=monitor,
+            mode=mode,
+            save_on_train_epoch_end=False,  # after each validation, however often that is
+            enable_version_counter=False,
+        )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Points into the run folder."""
@@ -43,9 +49,6 @@ class BestCheckpoint(ModelCheckpoint):
         """Saves if the score is the best; a validation without the monitored score decides nothing."""
         if self.monitor in trainer.callback_metrics:
             super().on_validation_end(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leaves the decision to validation."""
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         with Measure.paused(trainer):
@@ -104,7 +107,7 @@ class LastCheckpoint(Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         with Measure.paused(trainer):
-            trainer.save_checkpoint(run_folder(trainer) / LAST)
+            trainer.save_checkpoint(run_folder(trainer) / LAST, weights_only=False)
         self.saved_at, self.saved_step = time.monotonic(), trainer.global_step
 
 

@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
 PLAIN = (str, int, float, bool, type(None))
+# Lightning's own: builds a module from plain values by its type annotations, as the command line does.
+INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
 
 
 def make_plain(hparams: MutableMapping[str, Any]) -> None:
@@ -21,6 +23,7 @@ def make_plain(hparams: MutableMapping[str, Any]) -> None:
             hparams[name] = own_fields(value)
         elif not is_plain(value):
             del hparams[name]
+    hparams["_instantiator"] = INSTANTIATOR
 
 
 def is_plain(value: object) -> bool:

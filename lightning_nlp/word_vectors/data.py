@@ -117,7 +117,7 @@ class SkipGramData(SourcedData):
         """Counts the words, then writes word ids and sentence lengths."""
         counts = count_words(self._lines("train", "Counting words"))
         vocabulary = Vocabulary.from_counts(counts, self.min_count, self.max_size)
-        (folder / VOCABULARY).write_text(json.dumps(vocabulary.plain(), ensure_ascii=False))
+        (folder / VOCABULARY).write_text(json.dumps(vocabulary.plain(), ensure_ascii=False), encoding="utf-8")
         for split in ("train", "validation"):
             if split in self.source.splits():
                 tokens, lengths = self._encode(split, vocabulary)
@@ -134,8 +134,13 @@ class SkipGramData(SourcedData):
 
     def _encode(self, split: str, vocabulary: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         parts = [vocabulary.encode(lines) for lines in self._lines(split, f"Encoding {split}")]
-        tokens, lengths = zip(*parts) if parts else ([], [])
-        return np.concatenate([np.empty(0, np.int32), *tokens]), np.concatenate([np.empty(0, np.int64), *lengths])
+        if not any(len(tokens) for tokens, _ in parts):
+            raise ValueError(
+                f"data: {split} has none of the {len(vocabulary.words)} words of the vocabulary. Expected text like "
+                "that of train: check the file and its encoding; nothing was written."
+            )
+        tokens, lengths = zip(*parts)
+        return np.concatenate(tokens), np.concatenate(lengths)
 
     # -- loading ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +148,7 @@ class SkipGramData(SourcedData):
         """Opens the prepared data for a fit; the other commands encode what they score, by the model's words."""
         if stage in (None, "fit"):
             self.prepared = self.prepared_folder()
-            self.vocabulary = Vocabulary(**json.loads((self.prepared / VOCABULARY).read_text()))
+            self.vocabulary = Vocabulary(**json.loads((self.prepared / VOCABULARY).read_text(encoding="utf-8")))
 
     def train_dataloader(self) -> DataLoader:
         """Returns batches of `Text`, in a new order each epoch."""
@@ -177,7 +182,7 @@ class SkipGramData(SourcedData):
         """Encodes a split by the words of the checkpoint, for a command that prepared nothing."""
         if split not in self.source.splits():
             return self._nothing()
-        vocabulary = self.trainer.lightning_module.model.vocabulary  # type: ignore[union-attr]
+        vocabulary: Vocabulary = self.trainer.lightning_module.model.vocabulary  # type: ignore[union-attr, assignment]
         return self._in_order(self._blocks(*self._encode(split, vocabulary), vocabulary))
 
     def _blocks(self, tokens: NDArray[np.int32], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> Blocks:
@@ -194,7 +199,7 @@ class SkipGramData(SourcedData):
         return DataLoader([Text(empty, empty, torch.empty(0))], batch_size=None)  # type: ignore[arg-type]
 
 
-def as_is(batch: Text) -> Text:
+def as_is(batch: Any) -> Any:
     """Leaves a batch as the data set made it."""
     return batch
 

@@ -1,4 +1,4 @@
-"""How well distances between words agree with people's judgement (Finkelstein et al. 2002, and since)."""
+"""Agreement of distances between words with people's judgement (Finkelstein et al. 2002, and since), and mean loss."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,30 @@ from jaxtyping import Float
 from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from torchmetrics import Metric
 
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
+
+
+class MeanLoss(Metric):
+    """Mean loss of all pairs of centre and context, on all ranks together; None where there was no pair."""
+
+    total: Tensor
+    pairs: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("pairs", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, losses: Float[Tensor, "pairs"]) -> None:
+        """Adds the pairs of a batch, which may have none."""
+        self.total += losses.sum()
+        self.pairs += len(losses)
+
+    def compute(self) -> Tensor | None:
+        """Returns the mean so far."""
+        return self.total / self.pairs if self.pairs else None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from lightning_nlp.word_vectors.sampling import draw_noise, noise_distribution
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocabulary.json"
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class SkipGramModel(PreTrainedModel):
@@ -54,7 +55,10 @@ class SkipGramModel(PreTrainedModel):
             ValueError: they are not known yet: the data or a checkpoint brings them.
         """
         if self._vocabulary is None:
-            raise ValueError("This model has no words yet: fit it, or load it from a checkpoint or an export folder.")
+            raise ValueError(
+                "This model has no words yet. Fit it with config.vocab_size left to the data, or load it from a "
+                "checkpoint or an export folder."
+            )
         return self._vocabulary
 
     @vocabulary.setter
@@ -91,13 +95,15 @@ class SkipGramModel(PreTrainedModel):
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Writes config, weights and vocabulary; the options are those of transformers."""
         super().save_pretrained(save_directory, *args, **kwargs)
-        Path(save_directory, VOCABULARY_FILE).write_text(json.dumps(self.vocabulary.plain(), ensure_ascii=False))
+        words = json.dumps(self.vocabulary.plain(), ensure_ascii=False)
+        Path(save_directory, VOCABULARY_FILE).write_text(words, encoding="utf-8")
 
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
         loaded = super().from_pretrained(name, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        file = cached_file(name, VOCABULARY_FILE)
-        model.vocabulary = Vocabulary(**json.loads(Path(file).read_text()))
+        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
+        file = cached_file(name, VOCABULARY_FILE, **place)
+        model.vocabulary = Vocabulary(**json.loads(Path(file).read_text(encoding="utf-8")))
         return loaded

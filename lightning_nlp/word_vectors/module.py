@@ -1,5 +1,6 @@
 """Training of skip-gram with negative sampling."""
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Adagrad
-from torchmetrics import MeanMetric
 
 from lightning_nlp.data.vectors import write_vectors
 from lightning_nlp.report.figures import save_figure, scatter_labels
@@ -17,10 +17,10 @@ from lightning_nlp.report.tables import save_table
 from lightning_nlp.training import Schedule, make_plain, run_folder
 from lightning_nlp.word_vectors.config import SkipGramConfig
 from lightning_nlp.word_vectors.data import SkipGramData, Text
-from lightning_nlp.word_vectors.metrics import word_pair_correlation
+from lightning_nlp.word_vectors.metrics import MeanLoss, word_pair_correlation
 from lightning_nlp.word_vectors.model import SkipGramModel
 from lightning_nlp.word_vectors.pictures import map_words, neighbour_rows, plane, probe_words
-from lightning_nlp.word_vectors.sampling import window_pairs
+from lightning_nlp.word_vectors.sampling import subsample, window_pairs
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
 
@@ -48,8 +48,9 @@ class SkipGram(LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         make_plain(self.hparams)
-        self.config, self.optimizer, self.scheduler, self.neighbours = config, optimizer, scheduler, neighbours
-        self.losses = torch.nn.ModuleDict()
+        self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
+        self.optimizer, self.scheduler, self.neighbours = optimizer, scheduler, neighbours
+        self.losses: dict[str, MeanLoss] = {}
 
     @property
     def data(self) -> SkipGramData:
@@ -78,6 +79,19 @@ class SkipGram(LightningModule):
         """Takes the words that the rows of the tables belong to."""
         self.model.vocabulary = Vocabulary(**checkpoint["vocabulary"])
 
+    def on_fit_start(self) -> None:
+        """Refuses data whose word ids would meet the rows of other words.
+
+        Raises:
+            ValueError: the model has no words, or others than the data.
+        """
+        if list(self.model.vocabulary.words) != list(self.data.vocabulary.words):
+            raise ValueError(
+                f"The model knows {len(self.model.vocabulary.words)} words, and they are not the "
+                f"{len(self.data.vocabulary.words)} of the data. Go on with the text, min_count and max_size that it "
+                "was trained with, or fit a new model."
+            )
+
     def configure_optimizers(self) -> Any:
         """Calls what was given."""
         optimizer = self.optimizer(self.parameters())
@@ -94,7 +108,7 @@ class SkipGram(LightningModule):
 
     def pair_losses(self, batch: Text) -> Float[Tensor, "pairs"]:
         """Thins out frequent words, draws windows and noise, and returns the loss of each pair."""
-        stays = torch.rand(batch.keep.shape, device=batch.keep.device) < batch.keep
+        stays = subsample(batch.keep)
         tokens, sentence = batch.tokens[stays], batch.sentence[stays]
         centres, contexts = window_pairs(sentence, self.config.window)
         return self.model.loss(tokens[centres], tokens[contexts])
@@ -128,8 +142,9 @@ class SkipGram(LightningModule):
 
     def on_fit_end(self) -> None:
         """Shows the exported vectors: their neighbours and a map."""
-        probes = self._show_neighbours()
-        words = map_words(self.model, probes)
+        words = map_words(self.model, self._show_neighbours())
+        if not words:
+            return
         ids = torch.tensor([self.model.vocabulary.find(word) for word in words], device=self.device)
         figure = scatter_labels(plane(self.model.centre(ids)), words, "Words by direction, two principal axes")
         save_figure(figure, "map", run_folder(self.trainer), self.trainer.loggers)
@@ -138,15 +153,16 @@ class SkipGram(LightningModule):
         if len(batch.tokens) == 0:
             return
         if name not in self.losses:
-            self.losses[name] = MeanMetric().to(self.device)
+            self.losses[name] = MeanLoss().to(self.device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(batch_idx)  # the same windows and noise at every validation
             self.losses[name].update(self.pair_losses(batch))
 
     def _score(self, stage: str) -> None:
         for name, metric in self.losses.items():
-            self.log(f"{name}/loss", metric.compute(), prog_bar=stage == "val")
-            metric.reset()
+            if (loss := metric.compute()) is not None:
+                self.log(f"{name}/loss", loss, prog_bar=stage == "val")
+        self.losses.clear()
         for name, gold in self.data.word_pairs(stage).items():
             correlation, coverage = word_pair_correlation(self.model.centre.weight, self.model.vocabulary, gold)
             self.log(f"{stage}/{name}", correlation, prog_bar=stage == "val")

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 
 from lightning_nlp.word_vectors.model import SkipGramModel
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
@@ -44,6 +44,6 @@ def plane(vectors: Float[Tensor, "words dim"]) -> NDArray[np.float32]:
     directions = normalize(vectors.detach().float().cpu(), dim=-1)
     centred = directions - directions.mean(0)
     _, _, axes = torch.linalg.svd(centred, full_matrices=False)
-    axes = axes[:2]
+    axes = pad(axes[:2], (0, 0, 0, max(0, 2 - len(axes))))  # one word or one dimension makes one axis
     largest = axes.abs().argmax(-1, keepdim=True)
     return (centred @ (axes * axes.gather(-1, largest).sign()).T).numpy()

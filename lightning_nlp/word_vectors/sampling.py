@@ -21,9 +21,9 @@ def keep_probability(counts: Int[Tensor, "vocab"], threshold: float) -> Float[Te
     return ((share / threshold).sqrt().add(1) * threshold / share).clamp(max=1).float()
 
 
-def subsample(tokens: Int[Tensor, "tokens"], keep: Float[Tensor, "vocab"]) -> Bool[Tensor, "tokens"]:
-    """Draws which tokens stay."""
-    return torch.rand(tokens.shape, device=tokens.device) < keep[tokens]
+def subsample(keep: Float[Tensor, "tokens"]) -> Bool[Tensor, "tokens"]:
+    """Draws which tokens stay, each by its own chance."""
+    return torch.rand(keep.shape, device=keep.device) < keep
 
 
 def window_pairs(sentence: Int[Tensor, "tokens"], window: int) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "pairs"]]:

@@ -151,9 +151,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         unfinished.write_text("one")
         assert not file.exists()
     assert file.read_text() == "one"
-    with pytest.raises(RuntimeError), renamed_when_whole(file) as unfinished:
-        unfinished.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with renamed_when_whole(file) as unfinished:
+            unfinished.write_text("half")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
     assert file.read_text() == "one"
     assert list(file.parent.iterdir()) == [file]
 

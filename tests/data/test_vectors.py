@@ -86,7 +86,7 @@ def test_what_gensim_writes_is_read(tmp_path, binary):
 @pytest.mark.parametrize("word", ["New York", "", "line\nend"])
 @pytest.mark.parametrize("binary", [True, False])
 def test_words_that_the_format_cannot_hold_are_refused(tmp_path, word, binary):
-    with pytest.raises(ValueError, match="word 2: .* nothing was written"):
+    with pytest.raises(ValueError, match=r"word 2: .* nothing was written"):
         write_vectors(tmp_path / "x", ["the", word], VECTORS[:2], binary)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,50 @@
+"""`make demo`: trains every family on the sample world and prints what each reached beside a simple method."""
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import time
+from dataclasses import dataclass
+
+from lightning_nlp.cli import main
+from lightning_nlp.data.sample_baselines import baseline
+from lightning_nlp.report.tables import format_table
+from lightning_nlp.training.measure import read_metrics
+from lightning_nlp.training.run_folder import METRICS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One family of the demo: its config, the score to show, and the view of the sample world that it learns from."""
+
+    family: str
+    config: str
+    score: str
+    view: str
+
+
+FAMILIES = [
+    Row("word vectors", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
+]
+
+
+def train(row: Row) -> list[str | float]:
+    """Fits and tests one family; returns its line of the table."""
+    began = time.perf_counter()
+    run = main(["fit", "-c", row.config]).run
+    with contextlib.redirect_stdout(io.StringIO()):  # the table below says it all
+        main(["test", "-c", str(run / "config.yaml"), "--ckpt_path", "best", "--trainer.logger", "false"])
+    seconds = time.perf_counter() - began
+    simple, simple_score = baseline(row.view)
+    score = read_metrics(run / METRICS)[row.score]
+    return [row.family, row.score, score, f"{simple_score:.3f} {simple}", round(seconds, 1), str(run)]
+
+
+if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    table = [train(row) for row in FAMILIES]
+    print("\n" + format_table(["family", "score", "reached", "baseline", "seconds", "run folder"], table))

@@ -1,0 +1,26 @@
+"""Keeps back messages of the libraries that do not hold for this project, each for its reason."""
+
+import logging
+import warnings
+
+DO_NOT_HOLD = [
+    "You're resuming from a checkpoint that ended before the epoch ended",  # our samplers know their place
+    "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
+    "Sparse invariant checks are implicitly disabled",  # said by torch of its own Adagrad
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # said by torch of Lightning
+    "The '.*_dataloader' does not have many workers",  # the batches are cut from prepared arrays
+    "The number of training batches .* is smaller than the logging interval",  # small data, and Lightning's default
+]
+ADVERTISEMENT = "💡 Tip:"
+
+
+def keep_back() -> None:
+    """Installs the filters; calling it again changes nothing."""
+    for message in DO_NOT_HOLD:
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(is_no_advertisement)
+
+
+def is_no_advertisement(record: logging.LogRecord) -> bool:
+    """Passes everything but tips to buy something."""
+    return not record.getMessage().startswith(ADVERTISEMENT)

@@ -1,0 +1,42 @@
+"""Every command and every snippet of the README, as it stands there, on small data."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lightning_nlp.cli import main
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.split("#")[0].split() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
+SMALL = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+
+
+def test_make_targets_exist(repository):
+    makefile = (repository / "Makefile").read_text()
+    targets = [words[1] for words in COMMANDS if words[0] == "make"]
+    assert targets == ["demo", "test"]
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_commands_and_snippets_run_in_order(capsys):
+    pytest.importorskip("gensim")
+    Path("words.txt").write_text("whaler\nharpoon\n")
+    Path("my_text.txt").write_text("some words of my own stand here\n" * 300)
+    commands = [words[2:] for words in COMMANDS if words[:2] == ["python", "cli.py"]]
+    assert len(commands) >= 8
+    for words in commands:
+        if "configs/trainer/ddp_cpu.yaml" in words:
+            continue  # starts processes of its own: tests/test_distributed.py
+        if "--model.help" in words:
+            with pytest.raises(SystemExit):
+                main(words)
+            continue
+        main([*words, *(SMALL if words[0] == "fit" else SMALL[1:])])
+    (predicted,) = Path("runs/word_vectors/sample").glob("2*/predictions/words.tsv")
+    assert "whaler\t" in predicted.read_text()
+    for snippet in SNIPPETS:
+        exec(snippet, {})
+    assert any(Path("runs/mine").glob("*/export/vectors.bin"))
