@@ -1,6 +1,6 @@
 """The command line: LightningCLI in subclass mode, with a run folder of its own.
 
-    python cli.py {fit,validate,test,predict} -c configs/<family>/<name>.yaml [--dotted.key value]
+python cli.py {fit,validate,test,predict} -c configs/<family>/<name>.yaml [--dotted.key value]
 """
 
 import os
@@ -8,6 +8,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -64,7 +65,8 @@ def own_numbers(class_path: str) -> set[str] | None:
 
     if not (isinstance(found, type) and issubclass(found, PreTrainedConfig)):
         return None
-    return set(found.__dataclass_fields__) - set(PreTrainedConfig.__dataclass_fields__)
+    names = [{field.name for field in fields(config)} for config in (found, PreTrainedConfig)]
+    return names[0] - names[1]
 
 
 class NLPCLI(LightningCLI):

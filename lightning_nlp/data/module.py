@@ -89,7 +89,8 @@ class SourcedData(LightningDataModule, ABC):
     def place(self) -> dict[str, Any]:
         """Returns this process's part of training batches and where it goes on, as arguments of a sampler."""
         epoch, start_batch = position(self.trainer)
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # the same batches every epoch
+        # `overfit_batches` means the same batches every epoch; Lightning cannot tell our samplers so.
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         return {**self.share(), "epoch": epoch, "start_batch": start_batch, "shuffle": not overfits}
 
     def test_splits(self) -> list[str]:

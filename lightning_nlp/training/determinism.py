@@ -10,9 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 class ReseedEachBatch(Callback):
     """Makes the randomness of a training batch a function of (seed, epoch, batch, rank) alone."""
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seeds torch for this batch."""
         torch.manual_seed(mix(global_seed(), trainer.current_epoch, batch_idx, trainer.global_rank))
 

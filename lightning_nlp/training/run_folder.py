@@ -1,8 +1,8 @@
 """The run folder: everything one fit leaves behind, in one place that can be moved.
 
-    <default_root_dir>/latest -> 20261123-151233-120034
-    <default_root_dir>/20261123-151233-120034/
-        config.yaml  metrics.json  checkpoints/{best,last}.ckpt  predictions/  export/  figures/  tables/  wandb/
+<default_root_dir>/latest -> 20261123-151233-120034
+<default_root_dir>/20261123-151233-120034/
+    config.yaml  metrics.json  checkpoints/{best,last}.ckpt  predictions/  export/  figures/  tables/  wandb/
 """
 
 import os

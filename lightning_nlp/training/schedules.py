@@ -169,7 +169,8 @@ class Cyclical(Schedule):
         """A triangle wave that begins at its low point."""
         rates = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
         low = [self.base * rate for rate in rates]
-        return CyclicLR(optimizer, low, rates, step_size_up=self.half_cycle * span.epoch, cycle_momentum=False)
+        half = max(1, round(self.half_cycle * span.epoch))
+        return CyclicLR(optimizer, low, rates, step_size_up=half, cycle_momentum=False)
 
 
 class Plateau(Schedule):
