@@ -7,7 +7,7 @@ READY := .venv/.ready
 
 # Trains every family on the sample world and prints what it reached.
 demo: $(READY)
-	@$(BIN)/python benchmarks/demo.py
+	@$(BIN)/python -m lightning_nlp.demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest

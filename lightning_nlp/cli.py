@@ -22,6 +22,8 @@ from lightning_nlp import training
 from lightning_nlp.training import quiet, tracker
 from lightning_nlp.training.run_folder import BEST, CONFIG, LAST, newest_unfinished, run_of_checkpoint
 
+DESCRIPTION = "Trains and uses the models of lightning-nlp. Begin with: fit -c configs/word_vectors/sample.yaml"
+USAGE = "%(prog)s [-c CONFIG ...] [--dotted.key VALUE ...] [--model.help CLASS] [--data.help CLASS] [--print_config]"
 WORDS = {"best": BEST, "last": LAST}
 # What a command adds to a config of its own run; leaving it out makes config.yaml repeat the run.
 OF_THIS_RUN = ("config", "ckpt_path", "resume", "weights_only", "return_predictions", "verbose")
@@ -83,6 +85,7 @@ class NLPCLI(LightningCLI):
             save_config_callback=None,  # RunFolder writes it where it belongs
             seed_everything_default=42,
             parser_class=Parser,
+            parser_kwargs={"description": DESCRIPTION, **{command: {"usage": USAGE} for command in self.subcommands()}},
             args=with_shipped_configs(self.arguments),
         )
 

@@ -1,6 +1,7 @@
 """The command line from outside: run folders, checkpoints, resuming, predicting, errors."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -278,6 +279,19 @@ def test_resumed_run_takes_the_new_learning_rate(monkeypatch):
     assert built["optimizer"]([torch.nn.Parameter(torch.ones(1))]).defaults["lr"] == 0.05
 
 
+def test_tracker_run_is_continued(monkeypatch):
+    """A crashed and resumed fit is one run of the tracker, and its steps go on."""
+    from tests.wandb_file import offline_runs
+
+    monkeypatch.setattr("tests.test_cli.FIT", ["fit", *SAMPLE, *QUIET[1:], "--trainer.log_every_n_steps=5"])
+    crashed = fit_until_crash(30)
+    main([*FIT, "--resume=auto"])
+    before, after = offline_runs(crashed)
+    assert before.id == after.id == crashed.name
+    assert before.values("trainer/global_step")[-1] <= after.values("trainer/global_step")[0]
+    assert after.values("trainer/global_step")[-1] == 49
+
+
 # -- settings -------------------------------------------------------------------------------------------------------
 
 
@@ -296,6 +310,40 @@ def test_later_configs_add_callbacks():
     cli = main(["fit", *SAMPLE, "-c", "one.yaml", "-c", "two.yaml", *QUIET, "--trainer.fast_dev_run=true"])
     names = [type(callback).__name__ for callback in cli.trainer.callbacks]
     assert {"ModelSummary", "LambdaCallback"} <= set(names)
+
+
+def test_schedule_of_the_command_line_steps_by_the_batch():
+    schedule = ["--model.scheduler=lightning_nlp.training.Linear", "--model.scheduler.final=0.5"]
+    cli = main([*FIT, *schedule])
+    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.05, rel=1e-3)
+    saved = yaml.safe_load((cli.run / "config.yaml").read_text())["model"]["init_args"]["scheduler"]
+    assert saved == {"class_path": "lightning_nlp.training.Linear", "init_args": {"warmup": 0.0, "final": 0.5}}
+
+
+OPTIMIZERS = {
+    "SGD": ["--model.optimizer.lr=0.1"],
+    "Adagrad": ["--model.optimizer.lr=0.1"],
+    "SparseAdam": ["--model.optimizer.lr=0.01"],
+    "RMSprop": ["--model.optimizer.lr=0.01", "--model.config.sparse=false"],
+    "AdamW": ["--model.optimizer.lr=0.01", "--model.config.sparse=false"],
+    "Muon": ["--model.optimizer.lr=0.01", "--model.config.sparse=false"],
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_by_name(name):
+    cli = main([*FIT, f"--model.optimizer=torch.optim.{name}", *OPTIMIZERS[name], "--trainer.max_steps=5"])
+    assert type(cli.trainer.optimizers[0]).__name__ == name
+    assert cli.trainer.global_step == 5
+
+
+def test_tokenizers_do_not_fork_threads_unless_asked(monkeypatch):
+    monkeypatch.delenv("TOKENIZERS_PARALLELISM", raising=False)
+    main([*FIT, "--trainer.fast_dev_run=true"])
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    main([*FIT, "--trainer.fast_dev_run=true"])
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
 
 
 def test_misspelt_option_is_refused_in_a_few_lines(capsys):
@@ -370,3 +418,46 @@ def test_error_from_the_shell_is_one_line(repository):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+# -- costs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_help_comes_as_fast_as_lightnings_own(repository, run_python):
+    """At most half a second above a bare LightningCLI; the faster of five runs each, in turn."""
+    import time
+
+    Path("bare.py").write_text(
+        "from pytorch_lightning import LightningDataModule, LightningModule\n"
+        "from pytorch_lightning.cli import LightningCLI\n"
+        "LightningCLI(LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True)\n"
+    )
+    seconds = {"bare.py": [], str(repository / "cli.py"): []}
+    for _ in range(5):
+        for script, times in seconds.items():
+            began = time.perf_counter()
+            run_python(script, "fit", "--help")
+            times.append(time.perf_counter() - began)
+    bare, ours = (min(times) for times in seconds.values())
+    assert ours < bare + 0.5
+
+
+@pytest.mark.slow
+def test_compiled_loss_leaves_names_as_they_are(repository, run_python):
+    compiled = [*FIT, "--model.compile=true", "--trainer.max_epochs=1"]
+    run_python(str(repository / "cli.py"), *compiled, env={"JAXTYPING_DISABLE": "1"})
+    run = (ROOT / "latest").resolve()
+    assert set(weights(run / "checkpoints/last.ckpt")) == {"model.centre.weight", "model.context.weight"}
+    main(["test", "-c", str(run / "config.yaml"), "--ckpt_path=best", "--model.compile=false"])
+
+
+def test_without_a_compiler_one_warning_and_no_compilation(monkeypatch):
+    from lightning_nlp.training.compilation import can_compile
+
+    monkeypatch.setenv("PATH", "")
+    can_compile.cache_clear()
+    with pytest.warns(UserWarning, match="no C\\+\\+ compiler"):
+        cli = main([*FIT, "--model.compile=true", "--trainer.max_steps=2"])
+    assert cli.trainer.global_step == 2
+    can_compile.cache_clear()

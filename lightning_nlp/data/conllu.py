@@ -1,7 +1,7 @@
 """CoNLL-U without loss (universaldependencies.org/format): sentence blocks kept as text, columns read from them.
 
-A block is a sentence as it stands in the file: comments, multiword tokens (``3-4``), empty nodes (``8.1``) and all.
-A file is its blocks joined by ``"\\n\\n"``, with ``"\\n\\n"`` after the last.
+A block is a sentence as it stands in the file: comments, multiword tokens (`3-4`), empty nodes (`8.1`) and all.
+A file is its blocks joined by `"\\n\\n"`, with `"\\n\\n"` after the last.
 """
 
 import re
@@ -23,7 +23,7 @@ def read_conllu(file: Path | str, where: str = "") -> Iterator[str]:
         where: the option that named the file, to begin error messages with.
 
     Raises:
-        ValueError: the file is not readable as text, see ``text_files.read_lines``. Trees are for ``check``.
+        ValueError: the file is not readable as text, see `text_files.read_lines`. Trees are for `check`.
     """
     return blocks(read_lines(file, where))
 
@@ -36,7 +36,7 @@ def read_trees(file: Path | str, where: str = "") -> Iterator[str]:
         where: the option that named the file, to begin error messages with.
 
     Raises:
-        ValueError: as ``read_conllu`` and ``check``.
+        ValueError: as `read_conllu` and `check`.
     """
     line = 1
     for block in read_conllu(file, where):
@@ -65,7 +65,7 @@ def words(block: str) -> list[list[str]]:
     """Returns the ten columns of every syntactic word of a block, leaving out multiword tokens and empty nodes.
 
     Args:
-        block: a sentence as ``read_conllu`` yields it.
+        block: a sentence as `read_conllu` yields it.
     """
     return [line.split("\t") for line in block.split("\n") if _is_word(line)]
 
@@ -74,7 +74,7 @@ def with_columns(block: str, heads: Sequence[int], deprels: Sequence[str], upos:
     """Returns a block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
 
     Args:
-        block: a sentence as ``read_conllu`` yields it.
+        block: a sentence as `read_conllu` yields it.
         heads: the head of each word, 0 for the root.
         deprels: the relation of each word to its head.
         upos: the part of speech of each word, or None to leave that column.
@@ -100,12 +100,12 @@ def check(block: str, where: str, first_line: int = 1) -> None:
     """Checks that a block is well-formed and its heads a tree with one root.
 
     Args:
-        block: a sentence as ``read_conllu`` yields it.
+        block: a sentence as `read_conllu` yields it.
         where: the option and file it came from.
         first_line: the line of the file at which it begins.
 
     Raises:
-        ValueError: the first fault, with its line and ``sent_id``.
+        ValueError: the first fault, with its line and `sent_id`.
     """
     check_format(block, where, first_line)
     rows = [(line, fields) for line, fields in _rows(block, first_line) if fields[0].isdecimal()]
@@ -128,12 +128,12 @@ def check_format(block: str, where: str, first_line: int = 1) -> None:
     """Checks the columns and numbers of a block, not its tree: enough for a sentence that is to be parsed.
 
     Args:
-        block: a sentence as ``read_conllu`` yields it.
+        block: a sentence as `read_conllu` yields it.
         where: the option and file it came from.
         first_line: the line of the file at which it begins.
 
     Raises:
-        ValueError: the first fault, with its line and ``sent_id``.
+        ValueError: the first fault, with its line and `sent_id`.
     """
     sentence, count = _sentence(block), 0
     for line, fields in _rows(block, first_line):
@@ -148,7 +148,7 @@ def check_format(block: str, where: str, first_line: int = 1) -> None:
 
 
 def _may_follow(identifier: str, word: int) -> bool:
-    """Whether an ID may come next after ``word`` words: the next word, a token begun by it, or an empty node."""
+    """Whether an ID may come next after `word` words: the next word, a token begun by it, or an empty node."""
     other = OTHER_ID.fullmatch(identifier)
     if other is None:
         return identifier == str(word + 1)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def prepare_once(root: Path, key: Mapping[str, object], build: Callable[[Path], None]) -> Path:
-    """Returns the folder that holds what ``build`` makes of ``key``, building it where it is not there yet.
+    """Returns the folder that holds what `build` makes of `key`, building it where it is not there yet.
 
     The folder appears by rename, so it is complete whenever it exists. Processes that ask for the same key wait for
-    the one that builds. What a killed process left is removed by the next call under the same ``root``.
+    the one that builds. What a killed process left is removed by the next call under the same `root`.
 
     Args:
         root: the folder of such folders.
@@ -61,10 +61,10 @@ def file_digest(file: Path | str) -> str:
 
 
 def stored(key: Mapping[str, object], schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Dataset:
-    """Writes batches to the Arrow cache of ``datasets``, unless they are there, and maps the file into memory.
+    """Writes batches to the Arrow cache of `datasets`, unless they are there, and maps the file into memory.
 
     Args:
-        key: what the rows depend on, as for ``prepare_once``.
+        key: what the rows depend on, as for `prepare_once`.
         schema: the columns.
         batches: the rows, only asked for where they are not stored yet.
     """
@@ -82,7 +82,7 @@ def stored(key: Mapping[str, object], schema: pa.Schema, batches: Iterable[pa.Re
 
 
 def cache_root() -> Path:
-    """Returns where prepared data live: ``$LIGHTNING_NLP_CACHE``, else ``lightning_nlp`` in the user's cache folder."""
+    """Returns where prepared data live: `$LIGHTNING_NLP_CACHE`, else `lightning_nlp` in the user's cache folder."""
     if chosen := os.environ.get("LIGHTNING_NLP_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lightning_nlp"
@@ -90,7 +90,7 @@ def cache_root() -> Path:
 
 @contextmanager
 def renamed_when_whole(file: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``file`` to write to, renamed to ``file`` at the end and removed on an error.
+    """Gives a temporary path beside `file` to write to, renamed to `file` at the end and removed on an error.
 
     Args:
         file: the file that shall exist whole or not at all; its folder is made.

@@ -1,4 +1,4 @@
-"""Where data come from: the Hub, local files or the sample world, behind the arguments of ``datasets.load_dataset``."""
+"""Where data come from: the Hub, local files or the sample world, behind the arguments of `datasets.load_dataset`."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ Files = str | list[str] | dict[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """One dataset and its splits: train, validation, test, and named test sets ``test_<name>``.
+    """One dataset and its splits: train, validation, test, and named test sets `test_<name>`.
 
     Args:
-        path: what ``datasets.load_dataset`` takes, a Hub name or ``text``, ``csv``, ``json``, ``parquet``; or
-            ``conllu`` (lossless trees), ``bitext`` (two files in step), ``sample`` (the sample world).
-        name: the Hub configuration; for ``sample`` the view. Void with local files.
-        data_files: split -> file, files or pattern, ``.gz`` too; for ``bitext`` split -> ``{src: FILE, tgt: FILE}``.
-            ``.tsv`` means tab-separated without header.
+        path: what `datasets.load_dataset` takes, a Hub name or `text`, `csv`, `json`, `parquet`; or
+            `conllu` (lossless trees), `bitext` (two files in step), `sample` (the sample world).
+        name: the Hub configuration; for `sample` the view. Void with local files.
+        data_files: split -> file, files or pattern, `.gz` too; for `bitext` split -> `{src: FILE, tgt: FILE}`.
+            `.tsv` means tab-separated without header.
         streaming: read rows when they are asked for, and never all at once.
         columns: role -> column; the roles are the columns of what is loaded. A column within another is written with
-            a dot (``translation.de``). Files without header have their columns in the order of the roles. Where local
+            a dot (`translation.de`). Files without header have their columns in the order of the roles. Where local
             files have none of these columns, those called like the roles are taken. Empty: all columns as they are.
         validation_fraction: the share of train, evenly spread, that is validation where no such split is given.
 
     Raises:
-        ValueError: a split of another name, a fraction outside [0, 1), or no files where ``path`` needs them.
+        ValueError: a split of another name, a fraction outside [0, 1), or no files where `path` needs them.
     """
 
     path: str
@@ -67,7 +67,7 @@ class Source:
             text_files.check_split(split, files, pair=self.path == "bitext")
 
     def splits(self) -> list[str]:
-        """Lists what ``load`` takes: the splits given, and validation where a share of train stands for it."""
+        """Lists what `load` takes: the splits given, and validation where a share of train stands for it."""
         given = self._given_splits()
         held_out = ["validation"] if self._held_out() else []
         return [split for split in SPLITS if split in [*given, *held_out]] + [s for s in given if s.startswith("test_")]
@@ -76,7 +76,7 @@ class Source:
         """Opens one split and no file of another; local text is checked and stored as Arrow the first time.
 
         Args:
-            split: one of ``splits()``.
+            split: one of `splits()`.
 
         Raises:
             ValueError: there is no such split, file or column, or a file is not what it should be.
@@ -93,13 +93,13 @@ class Source:
         return self._with_roles(rows)
 
     def fingerprint(self, split: str) -> str:
-        """Returns a hash of what ``load`` gives: of the files' bytes, not their place or time, and of the options.
+        """Returns a hash of what `load` gives: of the files' bytes, not their place or time, and of the options.
 
         Args:
-            split: one of ``splits()``.
+            split: one of `splits()`.
 
         Raises:
-            ValueError: as ``load``.
+            ValueError: as `load`.
         """
         return digest({"rows": self._identity(split), "columns": list(self.columns.items())})
 
@@ -173,7 +173,7 @@ class Source:
         return stored(key, schema, _batches(_rows(form, files, tuple(columns), where), schema))
 
     def _build(self, split: str) -> Any:
-        """Opens what the builders of ``datasets`` read, with the checks they lack."""
+        """Opens what the builders of `datasets` read, with the checks they lack."""
         names, where = [file for (file,) in self._files(split)], f"data_files.{split}"
         for name in names if self.path == "json" and not self.streaming else []:
             text_files.check_json(name, where)
@@ -271,7 +271,7 @@ def _streamed_share(rows: IterableDataset, fraction: float, validation: bool) ->
 
 
 def _kept_rows(rows: IterableDataset, fraction: float, validation: bool) -> Iterator[dict[str, Any]]:
-    """Reads batches, because only ``iter`` gives all shards in a worker process too."""
+    """Reads batches, because only `iter` gives all shards in a worker process too."""
     batches = rows.iter(ROWS_AT_A_TIME)
     everything = (dict(zip(batch, fields)) for batch in batches for fields in zip(*batch.values()))
     return (row for number, row in enumerate(everything) if held_out(number, fraction) == validation)
@@ -297,7 +297,7 @@ def _fields(form: str, names: tuple[str, ...], columns: tuple[str, ...], where: 
 
 
 def _stream(form: str, files: list[tuple[str, ...]], columns: tuple[str, ...], where: str) -> IterableDataset:
-    """Files are the shards; ``columns`` is a tuple because ``datasets`` shards every list."""
+    """Files are the shards; `columns` is a tuple because `datasets` shards every list."""
     from datasets import Features, IterableDataset, Value
 
     features = Features({column: Value("string") for column in columns})
@@ -375,7 +375,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _streamed_roles(rows: IterableDataset, columns: Mapping[str, str]) -> IterableDataset:
-    """Does what ``rename_columns`` of a stream refuses: names that change places, or stay."""
+    """Does what `rename_columns` of a stream refuses: names that change places, or stay."""
     from datasets import Features
 
     known = {**rows.features, **rows.features.flatten()} if rows.features else {}

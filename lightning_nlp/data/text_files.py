@@ -1,7 +1,7 @@
 """Local text files, checked while they are read: what is wrong is told by file, line and remedy.
 
-A line ends in ``\\n`` or ``\\r\\n``; nothing else divides it. (The ``text`` builder of ``datasets`` opens files with
-universal newlines, so a lone ``\\r`` inside a sentence splits it there, and two aligned files fall out of step.)
+A line ends in `\\n` or `\\r\\n`; nothing else divides it. (The `text` builder of `datasets` opens files with
+universal newlines, so a lone `\\r` inside a sentence splits it there, and two aligned files fall out of step.)
 Files are recognised as gzip by their content, and a byte order mark is dropped.
 """
 
@@ -25,25 +25,25 @@ def read_lines(file: Path | str, where: str = "") -> Iterator[str]:
 
     Args:
         file: the file to read.
-        where: the option that named it (``data_files.train``), to begin error messages with.
+        where: the option that named it (`data_files.train`), to begin error messages with.
 
     Raises:
         ValueError: the file is missing, a directory, empty, blank, binary, not UTF-8, cut off, or has a line beyond
-            ``MAX_LINE`` bytes.
+            `MAX_LINE` bytes.
     """
     with open_bytes(file, where) as stream:
         yield from checked_lines(stream, name_of(file, where))
 
 
 def check_text(file: Path | str, where: str = "") -> None:
-    """Reads a file to its end for what ``read_lines`` would refuse.
+    """Reads a file to its end for what `read_lines` would refuse.
 
     Args:
         file: the file to check.
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: as ``read_lines``.
+        ValueError: as `read_lines`.
     """
     with open_bytes(file, where) as stream:
         for _ in _checked_chunks(stream, name_of(file, where)):
@@ -58,7 +58,7 @@ def check_json(file: Path | str, where: str = "") -> None:
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: as ``read_lines``.
+        ValueError: as `read_lines`.
     """
     with open_bytes(file, where) as stream:
         is_array = stream.read(BLOCK).lstrip().startswith(b"[")
@@ -67,14 +67,14 @@ def check_json(file: Path | str, where: str = "") -> None:
 
 
 def checked_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields the lines of an open stream, standard input for instance, with the checks of ``read_lines``.
+    """Yields the lines of an open stream, standard input for instance, with the checks of `read_lines`.
 
     Args:
         stream: bytes of UTF-8 text.
         name: what messages call it.
 
     Raises:
-        ValueError: as ``read_lines``.
+        ValueError: as `read_lines`.
     """
     for chunk in _checked_chunks(stream, name):
         yield from chunk.removesuffix("\n").split("\n")
@@ -89,7 +89,7 @@ def read_bitext(source: Path | str, target: Path | str, where: str = "") -> Iter
         where: the option that named them, to begin error messages with.
 
     Raises:
-        ValueError: the files have different numbers of lines, or as ``read_lines``.
+        ValueError: the files have different numbers of lines, or as `read_lines`.
     """
     lines = zip_longest(read_lines(source, where), read_lines(target, where))
     for number, (source_line, target_line) in enumerate(lines):
@@ -104,7 +104,7 @@ def read_bitext(source: Path | str, target: Path | str, where: str = "") -> Iter
 
 
 def read_csv(file: Path | str, columns: Sequence[str], where: str = "") -> Iterator[list[str]]:
-    """Yields the rows of a comma-separated file whose header says ``columns``; every field stays the text it is.
+    """Yields the rows of a comma-separated file whose header says `columns`; every field stays the text it is.
 
     Args:
         file: the file to read; quoted fields may hold commas and line ends.
@@ -112,7 +112,7 @@ def read_csv(file: Path | str, columns: Sequence[str], where: str = "") -> Itera
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: another header, no rows, a row with more or fewer fields, a stray quote, or as ``read_lines``.
+        ValueError: another header, no rows, a row with more or fewer fields, a stray quote, or as `read_lines`.
     """
     name = name_of(file, where)
     rows = _csv_rows(file, where)
@@ -137,7 +137,7 @@ def csv_header(file: Path | str, where: str = "") -> list[str]:
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: a name is empty or occurs twice, or as ``read_lines``.
+        ValueError: a name is empty or occurs twice, or as `read_lines`.
     """
     _, header = next(_csv_rows(file, where))
     if "" in header or len(set(header)) < len(header):
@@ -149,7 +149,7 @@ def csv_header(file: Path | str, where: str = "") -> list[str]:
 
 
 def read_tsv(file: Path | str, columns: Sequence[str], where: str = "") -> Iterator[list[str]]:
-    """Yields the first ``len(columns)`` fields of each line of a tab-separated file without header or quoting.
+    """Yields the first `len(columns)` fields of each line of a tab-separated file without header or quoting.
 
     Args:
         file: the file to read; empty lines are passed over.
@@ -157,7 +157,7 @@ def read_tsv(file: Path | str, columns: Sequence[str], where: str = "") -> Itera
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: fewer fields than columns, lines of different width, or as ``read_lines``.
+        ValueError: fewer fields than columns, lines of different width, or as `read_lines`.
     """
     name = name_of(file, where)
     rows = ((number, line.split("\t")) for number, line in enumerate(read_lines(file, where), start=1) if line)
@@ -173,7 +173,7 @@ def read_tsv(file: Path | str, columns: Sequence[str], where: str = "") -> Itera
 
 
 def matching(pattern: str, where: str = "") -> list[str]:
-    """Returns the files of a pattern (``*``, ``**``, ``?``, ``[]``) by the rules of ``datasets``; a file is its own.
+    """Returns the files of a pattern (`*`, `**`, `?`, `[]`) by the rules of `datasets`; a file is its own.
 
     Args:
         pattern: a file, there or not, or a pattern.
@@ -217,7 +217,7 @@ def check_split(split: str, files: object, pair: bool) -> None:
     """Checks the name of a split and the form of its files, without looking for them.
 
     Args:
-        split: a key of ``data_files``.
+        split: a key of `data_files`.
         files: its value.
         pair: whether a source and a target file are wanted, rather than a file, files or a pattern.
 
@@ -238,13 +238,13 @@ def check_split(split: str, files: object, pair: bool) -> None:
 
 @contextmanager
 def builder_faults(where: str) -> Iterator[None]:
-    """Turns what ``datasets`` raises into one line that says why.
+    """Turns what `datasets` raises into one line that says why.
 
     Args:
         where: the option, files or name being loaded, to begin error messages with.
 
     Raises:
-        ValueError: instead of the error of ``datasets``.
+        ValueError: instead of the error of `datasets`.
     """
     from datasets.exceptions import DatasetGenerationError, DatasetsError
 
@@ -268,7 +268,7 @@ def open_bytes(file: Path | str, where: str = "") -> Iterator[BinaryIO]:
         where: the option that named it, to begin error messages with.
 
     Raises:
-        ValueError: as ``check_file``, and while it is read: the gzip file is cut off or damaged.
+        ValueError: as `check_file`, and while it is read: the gzip file is cut off or damaged.
     """
     check_file(file, where)
     with Path(file).open("rb") as raw:

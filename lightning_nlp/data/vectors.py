@@ -1,6 +1,6 @@
 """Files of word vectors: word2vec's text and binary (Mikolov et al. 2013), and GloVe's (Pennington et al. 2014).
 
-word2vec begins with ``<words> <dimensions>``; GloVe is word2vec's text without that line. In the binary format a word
+word2vec begins with `<words> <dimensions>`; GloVe is word2vec's text without that line. In the binary format a word
 ends at a space, its vector is little-endian float32, and a line end may follow (word2vec.c) or not (GoogleNews).
 """
 

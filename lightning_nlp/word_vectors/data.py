@@ -46,7 +46,7 @@ class Blocks(Dataset[Text]):
     Args:
         tokens: word ids of all sentences.
         lengths: words in each sentence.
-        size: words in a block, at least; the last may be shorter.
+        size: words in a block, give or take a sentence; the last may be shorter.
         keep: chance of each word to stay.
     """
 

@@ -1,7 +1,7 @@
 """The objective of skip-gram with negative sampling (Mikolov et al. 2013, equation 4)."""
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 
@@ -20,5 +20,19 @@ def negative_sampling_loss(
         is_context: noise that happens to be the context itself; it counts nothing, as in the C implementation.
     """
     positive = logsigmoid((centre * context).sum(-1))
-    negative = logsigmoid(-(noise @ centre[:, :, None]).squeeze(-1))
+    negative = logsigmoid(-(noise * centre[:, None]).sum(-1))
     return -positive - negative.masked_fill(is_context, 0.0).sum(-1)
+
+
+class NegativeSamplingLoss(nn.Module):
+    """The same as a module, so that it can be compiled in place."""
+
+    def forward(
+        self,
+        centre: Float[Tensor, "pairs dim"],
+        context: Float[Tensor, "pairs dim"],
+        noise: Float[Tensor, "pairs negatives dim"],
+        is_context: Bool[Tensor, "pairs negatives"],
+    ) -> Float[Tensor, "pairs"]:
+        """Calls `negative_sampling_loss`."""
+        return negative_sampling_loss(centre, context, noise, is_context)

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import cached_file
 
 from lightning_nlp.word_vectors.config import SkipGramConfig
-from lightning_nlp.word_vectors.loss import negative_sampling_loss
+from lightning_nlp.word_vectors.loss import NegativeSamplingLoss
 from lightning_nlp.word_vectors.sampling import draw_noise, noise_distribution
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
@@ -37,6 +37,7 @@ class SkipGramModel(PreTrainedModel):
         assert config.vocab_size is not None
         self.centre = nn.Embedding(config.vocab_size, config.dim, sparse=config.sparse)
         self.context = nn.Embedding(config.vocab_size, config.dim, sparse=config.sparse)
+        self.pair_loss = NegativeSamplingLoss()
         self._vocabulary: Vocabulary | None = None
         self.post_init()
 
@@ -76,7 +77,7 @@ class SkipGramModel(PreTrainedModel):
         """Draws noise and returns the loss of each pair of word ids."""
         noise = draw_noise(self.noise, len(contexts), self.config.negatives)
         is_context = noise == contexts[:, None]
-        return negative_sampling_loss(self.centre(centres), self.context(contexts), self.context(noise), is_context)
+        return self.pair_loss(self.centre(centres), self.context(contexts), self.context(noise), is_context)
 
     @torch.no_grad()
     def neighbours(self, words: Sequence[str], count: int = 10) -> list[list[tuple[str, float]]]:

@@ -15,6 +15,7 @@ from lightning_nlp.data.vectors import write_vectors
 from lightning_nlp.report.figures import save_figure, scatter_labels
 from lightning_nlp.report.tables import save_table
 from lightning_nlp.training import Schedule, make_plain, run_folder
+from lightning_nlp.training.compilation import can_compile
 from lightning_nlp.word_vectors.config import SkipGramConfig
 from lightning_nlp.word_vectors.data import SkipGramData, Text
 from lightning_nlp.word_vectors.metrics import MeanLoss, word_pair_correlation
@@ -32,6 +33,7 @@ class SkipGram(LightningModule):
         optimizer: of sparse gradients, unless `config.sparse` is off.
         scheduler: how the learning rate changes; null keeps it.
         neighbours: words given for each word by predict.
+        compile: fuse the loss into one kernel; worth a minute of compilation on a corpus of millions of words.
     """
 
     unit = "words"
@@ -44,12 +46,14 @@ class SkipGram(LightningModule):
         optimizer: OptimizerCallable = Adagrad,
         scheduler: Schedule | None = None,
         neighbours: int = 10,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
         make_plain(self.hparams)
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
-        self.optimizer, self.scheduler, self.neighbours = optimizer, scheduler, neighbours
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.neighbours, self.compile_loss = neighbours, compile
         self.losses: dict[str, MeanLoss] = {}
 
     @property
@@ -70,6 +74,8 @@ class SkipGram(LightningModule):
         self.model = SkipGramModel(self.config)
         if words is not None:
             self.model.vocabulary = words
+        if self.compile_loss and can_compile():
+            self.model.pair_loss.compile(dynamic=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the checkpoint stand alone."""

@@ -55,6 +55,6 @@ def noise_distribution(counts: Int[Tensor, "vocab"], exponent: float) -> Float[T
 
 
 def draw_noise(cumulative: Float[Tensor, "vocab"], pairs: int, negatives: int) -> Int[Tensor, "pairs negatives"]:
-    """Draws noise words for each pair by inverting the cumulative distribution."""
+    """Draws noise words for each pair by inverting the cumulative distribution, whose last entry is exactly 1."""
     draws = torch.rand(pairs, negatives, device=cumulative.device, dtype=cumulative.dtype)
-    return torch.searchsorted(cumulative, draws).clamp(max=len(cumulative) - 1)
+    return torch.searchsorted(cumulative, draws)

@@ -71,8 +71,7 @@ class Vocabulary:
         known = ids.is_valid().to_numpy(zero_copy_only=False)
         tokens = ids.fill_null(0).to_numpy(zero_copy_only=False)[known].astype(np.int32)
         before = np.concatenate([[0], np.cumsum(known)])
-        ends = before[words.offsets.to_numpy() - words.offsets[0].as_py()]
-        return tokens, cut_long(np.diff(ends))
+        return tokens, cut_long(np.diff(before[words.offsets.to_numpy()]))
 
     @cached_property
     def _arrow_words(self) -> pa.Array:
@@ -80,9 +79,8 @@ class Vocabulary:
 
 
 def split_words(lines: pa.Array) -> pa.ListArray:
-    """Splits strings on white space, as `str.split` does: no empty words at either end."""
-    text = pc.fill_null(lines.cast(pa.string()), "")
-    return pc.utf8_split_whitespace(pc.utf8_trim_whitespace(text))
+    """Splits strings at the white space of `str.split`; where it stands at an end, it leaves an empty word there."""
+    return pc.utf8_split_whitespace(lines.cast(pa.string()))
 
 
 def cut_long(lengths: NDArray[np.int64], longest: int = MAX_SENTENCE) -> NDArray[np.int64]:

@@ -1,6 +1,5 @@
 """`make demo`: trains every family on the sample world and prints what each reached beside a simple method."""
 
-import argparse
 import contextlib
 import io
 import logging
@@ -16,35 +15,39 @@ from lightning_nlp.training.run_folder import METRICS
 
 
 @dataclass(frozen=True)
-class Row:
+class Family:
     """One family of the demo: its config, the score to show, and the view of the sample world that it learns from."""
 
-    family: str
+    name: str
     config: str
     score: str
     view: str
 
 
 FAMILIES = [
-    Row("word vectors", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
+    Family("word vectors", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
 ]
 
 
-def train(row: Row) -> list[str | float]:
+def train(family: Family) -> list[str | float]:
     """Fits and tests one family; returns its line of the table."""
     began = time.perf_counter()
-    run = main(["fit", "-c", row.config]).run
+    run = main(["fit", "-c", family.config]).run
     with contextlib.redirect_stdout(io.StringIO()):  # the table below says it all
         main(["test", "-c", str(run / "config.yaml"), "--ckpt_path", "best", "--trainer.logger", "false"])
     seconds = time.perf_counter() - began
-    simple, simple_score = baseline(row.view)
-    score = read_metrics(run / METRICS)[row.score]
-    return [row.family, row.score, score, f"{simple_score:.3f} {simple}", round(seconds, 1), str(run)]
+    simple, simple_score = baseline(family.view)
+    score = read_metrics(run / METRICS)[family.score]
+    return [family.name, family.score, score, f"{simple_score:.3f} {simple}", round(seconds, 1), str(run)]
+
+
+def run() -> None:
+    """Trains all and prints the table."""
+    os.environ.setdefault("WANDB_SILENT", "true")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    rows = [train(family) for family in FAMILIES]
+    print("\n" + format_table(["family", "score", "reached", "baseline", "seconds", "run folder"], rows))
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    os.environ.setdefault("WANDB_SILENT", "true")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    table = [train(row) for row in FAMILIES]
-    print("\n" + format_table(["family", "score", "reached", "baseline", "seconds", "run folder"], table))
+    run()

@@ -1,0 +1,17 @@
+"""The table of `make demo`: every family stays clear of its simple method."""
+
+import pytest
+
+from lightning_nlp.data.sample_baselines import baseline
+from lightning_nlp.demo import FAMILIES, train
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_family_beats_its_baseline(family, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    name, score, reached, simple, seconds, run = train(family)
+    assert (name, score) == (family.name, family.score)
+    assert reached > baseline(family.view)[1] + 0.3 * (1 if reached <= 1 else 100)
+    assert simple.endswith(baseline(family.view)[0])
+    assert 0 < seconds < 60
+    assert run.startswith("runs/")
