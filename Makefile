@@ -25,7 +25,7 @@ lint: $(READY)
 # This project and its peers side by side; rows append to benchmarks/results/.
 bench: $(READY)
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[bench]"
-	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in $(wildcard benchmarks/*.py); do $(BIN)/python $$script || exit 1; done
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

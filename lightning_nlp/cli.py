@@ -4,22 +4,28 @@ python cli.py {fit,validate,test,predict} -c configs/<family>/<name>.yaml [--dot
 """
 
 import os
+import re
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
+import torch
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from lightning_nlp import training
+from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.training import quiet, tracker
+from lightning_nlp.training.hyperparameters import own_names
 from lightning_nlp.training.run_folder import BEST, CONFIG, LAST, newest_unfinished, run_of_checkpoint
 
 DESCRIPTION = "Trains and uses the models of lightning-nlp. Begin with: fit -c configs/word_vectors/sample.yaml"
@@ -42,7 +48,7 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Ends with the message alone; the list of all options would push it off the screen."""
         if self.exit_on_error and "JSONARGPARSE_DEBUG" not in os.environ:
-            self.exit(2, f"error: {message}\nOptions: --help, --model.help CLASS, --data.help CLASS\n")
+            self.exit(2, f"error: {cause(message)}\nOptions: --help, --model.help CLASS, --data.help CLASS\n")
         super().error(message, ex)
 
 
@@ -52,23 +58,31 @@ def tidy(node: Any) -> Any:
         return [tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if set(node) == {"class_path", "init_args"} and (own := own_numbers(node["class_path"])) is not None:
-        return {name: value for name, value in node["init_args"].items() if name in own}
+    if set(node) == {"class_path", "init_args"} and (config_class := find_model_config(node["class_path"])):
+        return {name: node["init_args"][name] for name in own_names(config_class)}
     return {key: tidy(value) for key, value in node.items()}
 
 
-def own_numbers(class_path: str) -> set[str] | None:
-    """Returns the fields that a model config adds to transformers' base; None for any other class."""
+def find_model_config(class_path: str) -> Any:
+    """Returns the class of that name if it is a model config; None for any other, or one that nobody imported."""
     module, _, name = class_path.rpartition(".")
     found = getattr(sys.modules.get(module), name, None)
-    if "transformers" not in sys.modules or found is None:
-        return None
-    from transformers import PreTrainedConfig
+    return found if hasattr(found, "model_type") else None
 
-    if not (isinstance(found, type) and issubclass(found, PreTrainedConfig)):
-        return None
-    names = [{field.name for field in fields(config)} for config in (found, PreTrainedConfig)]
-    return names[0] - names[1]
+
+def cause(message: str) -> str:
+    """Finds what a user must know in a message of jsonargparse: the option, and the innermost of its reasons.
+
+    It lists all that it tried, a line each and inner reasons deeper: `Parser key "model":`, `Errors:`, `- Problem …`.
+    """
+    keys = re.findall(r'Parser key "([^"]+)"', message)
+    listed = message.partition("Errors:\n")[2].partition("Given value type:")[0]
+    reasons = [line for line in listed.splitlines() if line.strip() and "<class 'NoneType'>" not in line]
+    if not reasons:
+        return message
+    depth = max(len(line) - len(line.lstrip(" -")) for line in reasons)
+    innermost = [line.strip(" -") for line in reasons if len(line) - len(line.lstrip(" -")) == depth]
+    return ": ".join([".".join(keys), "; ".join(innermost)] if keys else ["; ".join(innermost)])
 
 
 class NLPCLI(LightningCLI):
@@ -97,11 +111,10 @@ class NLPCLI(LightningCLI):
             default=None,
             help="auto: go on with the newest unfinished run below trainer.default_root_dir, or start one",
         )
-        logger = {"class_path": "pytorch_lightning.loggers.WandbLogger", "init_args": {"project": "lightning-nlp"}}
         parser.set_defaults(
             {
                 "seed_everything": 42,
-                "trainer.logger": logger,
+                "trainer.logger": {"class_path": "lightning_nlp.training.tracker.WandbTracker"},
                 "trainer.default_root_dir": "runs",
                 "trainer.use_distributed_sampler": False,  # the data modules share out the work themselves
             }
@@ -120,22 +133,35 @@ class NLPCLI(LightningCLI):
         the model is the checkpoint's, and only settings that are not architecture may be changed.
         """
         settings = self.config[self.config.subcommand]
+        self.resumed = self._find_unfinished(settings)
         settings.ckpt_path = self._find_checkpoint(settings)
         self.saved_config = self._portable_config()
-        if self.config.subcommand == "fit" or settings.ckpt_path is None:
-            return
         given = settings.get("model")
-        super()._parse_ckpt_path()
-        if given is not None:
-            self._apply_given_settings(given)
+        if settings.ckpt_path is None:
+            self._refuse_without_checkpoint()
+        elif self.config.subcommand == "fit":
+            refuse_other_architecture(given, settings.ckpt_path)
+        else:
+            super()._parse_ckpt_path()
+            if given is not None:
+                self._apply_given_settings(given)
+
+    def _refuse_without_checkpoint(self) -> None:
+        if self.config.subcommand != "fit":
+            raise ValueError(f"{self.config.subcommand} needs trained weights: give --ckpt_path best, last or a file.")
+
+    def _find_unfinished(self, settings: Namespace) -> Path | None:
+        if settings.resume is None:
+            return None
+        if self.config.subcommand != "fit":
+            raise ValueError("--resume continues a fit; for other commands give --ckpt_path best or last.")
+        return newest_unfinished(settings.trainer.default_root_dir)
 
     def _find_checkpoint(self, settings: Namespace) -> str | None:
+        if self.resumed is not None:
+            last = self.resumed / LAST
+            return str(last) if last.exists() else None  # else Lightning finds what the cluster's stop left there
         root = Path(settings.trainer.default_root_dir)
-        if settings.resume == "auto":
-            if self.config.subcommand != "fit":
-                raise ValueError("--resume continues a fit; for other commands give --ckpt_path best or last.")
-            run = newest_unfinished(root)
-            return str(run / LAST) if run else None
         if settings.ckpt_path not in WORDS:
             if settings.ckpt_path and not Path(settings.ckpt_path).is_file():
                 raise ValueError(f"--ckpt_path {settings.ckpt_path}: no such file. Give a file, best or last.")
@@ -157,14 +183,11 @@ class NLPCLI(LightningCLI):
     def _apply_given_settings(self, given: Namespace) -> None:
         """Lets `--model.…` of the command line win over the checkpoint, but for the architecture."""
         settings = self.config[self.config.subcommand]
-        for key in given_model_keys(self.arguments):
-            value, saved = read_key(given, key), read_key(settings.model, key)
-            if key.split(".")[0] == "config" and value != saved:
-                raise ValueError(
-                    f"--model.{key} is {value}, but the checkpoint was trained with {saved}: the architecture comes "
-                    "from the checkpoint. Leave the option out, or fit a new model with it."
-                )
-            write_key(settings.model, key, value)
+        keys = given_model_keys(self.arguments)
+        if any(key.split(".")[0] == "config" for key in keys):
+            refuse_other_architecture(given, settings.ckpt_path)
+        for key in keys:
+            write_key(settings.model, key, read_key(given, key))
 
     # -- run folder -------------------------------------------------------------------------------------------------
 
@@ -181,13 +204,15 @@ class NLPCLI(LightningCLI):
         if settings.trainer.fast_dev_run:
             self.scratch = tempfile.TemporaryDirectory()  # a trial leaves nothing
             self.run = Path(self.scratch.name, "run")
-        elif settings.ckpt_path and (self.subcommand != "fit" or settings.resume):
+        elif self.resumed is not None:
+            self.run = self.resumed
+        elif self.subcommand != "fit":
             self.run = run_of_checkpoint(settings.ckpt_path)
         else:
             self.run = training.new_run(settings.trainer.default_root_dir)
         if self.subcommand == "predict":
             settings.trainer.logger = False
-            if read_key(settings.data, "predict_file") == "-":  # standard output is for the answers alone
+            if read_key(settings.data, "predict_file") == STDIN:  # standard output is for the answers alone
                 settings.trainer.enable_progress_bar = False
         loggers = settings.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
@@ -200,21 +225,28 @@ class NLPCLI(LightningCLI):
             return
         arguments.save_dir = str(self.run)
         name = logger.class_path.rsplit(".", 1)[-1]
-        if name == "WandbLogger":
-            arguments.id = arguments.id or tracker.run_id(self.run)
+        if name.startswith("Wandb"):
+            arguments.id = arguments.id or self.run.name  # a resumed fit and a later test continue the run
             arguments.name = arguments.name or "/".join(self.run.absolute().parts[-3:])
-            if not arguments.offline and tracker.must_be_offline():
-                arguments.mode = arguments.mode or "offline"
         elif name == "CSVLogger":
             arguments.name, arguments.version = "csv", f"{self.subcommand}-{training.new_run('').name}"
 
+    def instantiate_classes(self) -> None:
+        """Builds data, model and trainer; what they refuse is said in one line."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            raise ValueError(cause(str(error))) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Adds the callbacks that make the run folder."""
-        config = {**self._get(self.config_init, "trainer"), **kwargs}
+        """Adds the callbacks that make the run folder, where Lightning puts what it writes itself, too."""
+        config = {**self._get(self.config_init, "trainer"), "default_root_dir": str(self.run), **kwargs}
         command = shlex.join(["python", "cli.py", *self.arguments])
         extra = training.callbacks(self.model, self.run, self.saved_config, command)
         if config.get("enable_progress_bar") is not False:
             extra.append(training.Progress())
+        if config.get("logger") and self.subcommand == "fit":
+            extra.append(LearningRateMonitor())
         if config.get("fast_dev_run"):
             extra = [c for c in extra if not isinstance(c, training.FINISHING)]
         return self._instantiate_trainer(config, extra)
@@ -227,10 +259,29 @@ class NLPCLI(LightningCLI):
         return arguments
 
     def after_fit(self) -> None:
-        """Says where the results are."""
+        """Says where the results are; a fit that a signal stopped does not pass for a finished one."""
+        if self.trainer.received_sigterm:
+            sys.exit(128 + signal.SIGTERM)
         rank_zero_info(f"Run folder: {training.run_folder(self.trainer)}")
         if self.trainer.is_global_zero and (hint := tracker.sync_hint(self.trainer.loggers)):
             rank_zero_info(hint)
+
+
+def refuse_other_architecture(given: Namespace | None, checkpoint: str) -> None:
+    """Compares the model config that was given with that of a checkpoint; what is null is not given.
+
+    Raises:
+        ValueError: naming the first number that differs.
+    """
+    saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["hyper_parameters"]["config"]
+    holder = read_key(given, "config") if given is not None else Namespace()
+    numbers = holder.get("init_args", holder)
+    for name, value in saved.items():
+        if numbers.get(name) not in (None, value):
+            raise ValueError(
+                f"model.config.{name} is {numbers[name]}, but the checkpoint was trained with {value}: the "
+                "architecture comes from the checkpoint. Leave the option out, or fit a new model with it."
+            )
 
 
 def given_model_keys(arguments: Sequence[str]) -> list[str]:
@@ -289,10 +340,15 @@ def main(args: list[str] | None = None) -> NLPCLI:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loaders fork after tokenizers were used
     quiet.keep_back()
     try:
-        return NLPCLI(sys.argv[1:] if args is None else args)
-    except ValueError as error:
+        cli = NLPCLI(sys.argv[1:] if args is None else args)
+    except (ValueError, MisconfigurationException) as error:
+        tracker.finish(exit_code=1)
         if args is not None or "JSONARGPARSE_DEBUG" in os.environ:
             raise
-        sys.exit(f"error: {error}")
-    finally:
-        tracker.finish()
+        # A rank that only learns of another's failure has nothing to add.
+        sys.exit(f"error: {' '.join(str(error).split())}" if getattr(rank_zero_only, "rank", 0) == 0 else 1)
+    except BaseException:
+        tracker.finish(exit_code=1)
+        raise
+    tracker.finish()
+    return cli

@@ -56,3 +56,13 @@ def test_configs_travel_with_the_package(repository):
     Path("configs/trainer").mkdir(parents=True)
     Path("configs/trainer/debug.yaml").touch()
     assert shipped("configs/trainer/debug.yaml") == Path("configs/trainer/debug.yaml")
+
+
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path.parent.name == "sweep"], ids=name)
+def test_sweep_gives_options_that_the_command_takes(path, capsys):
+    sweep = yaml.safe_load(path.read_text())
+    assert sweep["command"][:3] == ["${env}", "python", "cli.py"]
+    values = {key: space.get("values", [space.get("min")])[0] for key, space in sweep["parameters"].items()}
+    options = [f"--{key}={value}" for key, value in values.items()]
+    arguments = [word for word in sweep["command"][4:] if word != "${args}"]
+    printed(capsys, *arguments, *options)

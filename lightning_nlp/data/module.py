@@ -84,7 +84,7 @@ class SourcedData(LightningDataModule, ABC):
     def share(self) -> dict[str, Any]:
         """Returns this process's part of evaluation batches, as arguments of a sampler."""
         rank, size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return {"seed": int(os.environ.get("PL_GLOBAL_SEED", "0")), "rank": rank, "world_size": size}
+        return {"seed": global_seed(), "rank": rank, "world_size": size}
 
     def place(self) -> dict[str, Any]:
         """Returns this process's part of training batches and where it goes on, as arguments of a sampler."""
@@ -113,3 +113,8 @@ class SourcedData(LightningDataModule, ABC):
     def predict_dataloader(self) -> DataLoader:
         """Returns lists of (position, line)."""
         return DataLoader(self.predict_input(), batch_size=256, collate_fn=list)
+
+
+def global_seed() -> int:
+    """Returns the seed that `seed_everything` was given; 0 where it was not called."""
+    return int(os.environ.get("PL_GLOBAL_SEED", "0"))

@@ -7,7 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule
 
 from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint
-from lightning_nlp.training.determinism import ReseedEachBatch, global_seed
+from lightning_nlp.training.determinism import ReseedEachBatch
 from lightning_nlp.training.export import ExportBest
 from lightning_nlp.training.hyperparameters import make_plain
 from lightning_nlp.training.measure import Measure
@@ -46,7 +46,6 @@ __all__ = [
     "RunFolder",
     "Schedule",
     "callbacks",
-    "global_seed",
     "make_plain",
     "new_run",
     "run_folder",

@@ -8,11 +8,14 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from lightning_nlp.data.samplers import settle_epoch
 from lightning_nlp.training.measure import Measure
 from lightning_nlp.training.run_folder import BEST, LAST, run_folder
+
+BATCHES_BETWEEN_QUESTIONS = 50
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -81,14 +84,17 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when the time has come; rank 0's clock decides for all."""
+        """Saves when the time has come; rank 0's clock decides for all, asked now and then because asking waits."""
         due = time.monotonic() - self.saved_at > self.seconds
-        if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
+        if trainer.world_size > 1:
+            due = batch_idx % BATCHES_BETWEEN_QUESTIONS == 0 and trainer.strategy.broadcast(due)
+        if due:
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves at the end of an epoch, after validation."""
-        self._save(trainer)
+        """Saves at the end of an epoch, after validation; a trial on one batch is not worth going on with."""
+        if not trainer.overfit_batches:  # type: ignore[attr-defined]
+            self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes `best.ckpt` of `last.ckpt` where nothing else did."""
@@ -104,6 +110,7 @@ class LastCheckpoint(Checkpoint):
         interrupted = isinstance(exception, KeyboardInterrupt | SIGTERMException)
         if interrupted and trainer.training and trainer.world_size == 1:
             self._save(trainer)
+            rank_zero_info(f"Stopped at step {trainer.global_step}; go on with: fit … --resume auto")
 
     def _save(self, trainer: Trainer) -> None:
         with Measure.paused(trainer):

@@ -1,10 +1,11 @@
 """Randomness that a resumed run repeats: Lightning's checkpoints hold no state of the generators."""
 
-import os
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lightning_nlp.data.module import global_seed
 
 
 class ReseedEachBatch(Callback):
@@ -13,11 +14,6 @@ class ReseedEachBatch(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seeds torch for this batch."""
         torch.manual_seed(mix(global_seed(), trainer.current_epoch, batch_idx, trainer.global_rank))
-
-
-def global_seed() -> int:
-    """Returns the seed that `seed_everything` was given; 0 where it was not called."""
-    return int(os.environ.get("PL_GLOBAL_SEED", "0"))
 
 
 def mix(*numbers: int) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 
 from lightning_nlp.training.run_folder import BEST, run_folder
 
@@ -33,6 +34,9 @@ class ExportBest(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Loads the best weights on every rank; rank 0 writes them."""
+        if not (run_folder(trainer) / BEST).exists():
+            rank_zero_warn("Nothing was trained, so nothing is exported: trainer.max_epochs or max_steps is 0.")
+            return
         best = torch.load(run_folder(trainer) / BEST, weights_only=True, map_location=pl_module.device)
         pl_module.load_state_dict(best["state_dict"])
         if trainer.is_global_zero and isinstance(pl_module, Exportable):
@@ -41,7 +45,8 @@ class ExportBest(Callback):
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir()
             pl_module.export(temporary)
-            (temporary / "README.md").write_text(model_card(pl_module, trainer, best["metrics"], self.command))
+            card = model_card(pl_module, trainer, best["metrics"], self.command)
+            (temporary / "README.md").write_text(card, encoding="utf8")
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         trainer.strategy.barrier("export")

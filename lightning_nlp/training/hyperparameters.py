@@ -1,6 +1,7 @@
 """Hyperparameters in plain values, so that a checkpoint loads with `weights_only=True`."""
 
 from collections.abc import MutableMapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def is_plain(value: object) -> bool:
 
 def own_fields(config: "PreTrainedConfig") -> dict[str, Any]:
     """Returns the numbers that a model family added to the common base of all configs."""
+    return {name: getattr(config, name) for name in own_names(type(config))}
+
+
+def own_names(config_class: "type[PreTrainedConfig]") -> list[str]:
+    """Lists the fields that a config class adds to transformers' base."""
     from transformers import PreTrainedConfig  # heavy, and loaded already where there is a config
 
-    inherited = PreTrainedConfig.__dataclass_fields__
-    return {name: getattr(config, name) for name in config.__dataclass_fields__ if name not in inherited}
+    common = {field.name for field in fields(PreTrainedConfig)}
+    return [field.name for field in fields(config_class) if field.name not in common]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class Measure(Callback):
     * `seconds/setup`: from here to the first training batch: data, model, compilation.
     * `seconds/fit`: from the first training batch to the last, without validation and checkpoint writing.
     * `throughput/train`: units of all ranks per second of `seconds/fit`.
+
+    A resumed fit counts on from its checkpoint.
     """
 
     def __init__(self) -> None:
@@ -34,7 +37,9 @@ class Measure(Callback):
         self.setup_seconds = 0.0
         self.fit_seconds = 0.0
         self.validation_seconds = 0.0
-        self.units = 0
+        self.earlier_seconds = 0.0  # of the fit before it was stopped and resumed
+        self.units = 0  # of this rank
+        self.units_of_all = 0
         self._resumed_at: float | None = None  # None while the clock of the fit stands still
         self._validation_at = 0.0
 
@@ -44,9 +49,11 @@ class Measure(Callback):
         """Stops the clock of the fit, as for writing a checkpoint."""
         callback = next((c for c in trainer.callbacks if isinstance(c, cls)), None)  # type: ignore[attr-defined]
         running = callback is not None and callback._stop()
-        yield
-        if callback is not None and running:
-            callback._resumed_at = time.perf_counter()
+        try:
+            yield
+        finally:
+            if callback is not None and running:
+                callback._resumed_at = time.perf_counter()
 
     @property
     def seconds(self) -> float:
@@ -91,8 +98,18 @@ class Measure(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops the clock and adds up the work of all ranks."""
         self._stop()
-        total = torch.tensor(float(self.units), dtype=torch.float64)
-        self.units = int(trainer.strategy.reduce(total.to(trainer.strategy.root_device), reduce_op="sum"))
+        units = torch.tensor(float(self.units), dtype=torch.float64, device=trainer.strategy.root_device)
+        self.units_of_all = int(trainer.strategy.reduce(units, reduce_op="sum"))
+
+    def state_dict(self) -> dict[str, float]:
+        """Returns what a resumed fit counts on from."""
+        total = time.perf_counter() - self.born + self.earlier_seconds
+        return {"fit": self.seconds, "validation": self.validation_seconds, "total": total, "units": self.units}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        """Counts on."""
+        self.fit_seconds, self.validation_seconds = state_dict["fit"], state_dict["validation"]
+        self.earlier_seconds, self.units = state_dict["total"], int(state_dict["units"])
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the scores with the weights that reached them."""
@@ -103,6 +120,8 @@ class Measure(Callback):
         if not trainer.is_global_zero:
             return
         folder = run_folder(trainer)
+        if not (folder / BEST).exists():
+            return  # nothing was trained
         best = torch.load(folder / BEST, weights_only=True, map_location="cpu", mmap=True)
         write_metrics(folder / METRICS, {**best["metrics"], **self._costs(trainer, pl_module)})
 
@@ -111,8 +130,8 @@ class Measure(Callback):
             "seconds/setup": round(self.setup_seconds, 3),
             "seconds/fit": round(self.fit_seconds, 3),
             "seconds/validation": round(self.validation_seconds, 3),
-            "seconds/total": round(time.perf_counter() - self.born, 3),
-            "throughput/train": round(self.units / max(self.fit_seconds, 1e-9), 1),
+            "seconds/total": round(time.perf_counter() - self.born + self.earlier_seconds, 3),
+            "throughput/train": round(self.units_of_all / max(self.fit_seconds, 1e-9), 1),
             "throughput/unit": f"{getattr(module, 'unit', 'units')}/s",
             "parameters": sum(p.numel() for p in module.parameters()),
             "devices": trainer.world_size,
@@ -122,10 +141,10 @@ class Measure(Callback):
         }
 
     def _update(self, trainer: Trainer) -> None:
-        """Adds scores to an existing `metrics.json`, if they are those of the exported weights."""
+        """Adds scores to the `metrics.json` of a finished run, if they are those of the exported weights."""
         file, best = run_folder(trainer) / METRICS, run_folder(trainer) / BEST
         exported = trainer.ckpt_path and best.exists() and best.samefile(trainer.ckpt_path)
-        if trainer.is_global_zero and exported:
+        if trainer.is_global_zero and exported and file.exists():
             write_metrics(file, {**read_metrics(file), **scores(trainer)})
 
 
@@ -141,9 +160,12 @@ def read_metrics(file: Path) -> dict[str, Any]:
 
 
 def write_metrics(file: Path, metrics: dict[str, Any]) -> None:
-    """Writes a `metrics.json` at once, so that nobody reads half of it."""
+    """Writes a `metrics.json` at once, so that nobody reads half of it; what is no number is null."""
+    finite = {
+        key: None if isinstance(value, float) and not isfinite(value) else value for key, value in metrics.items()
+    }
     temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+    temporary.write_text(json.dumps(finite, indent=2, allow_nan=False) + "\n")
     temporary.replace(file)
 
 

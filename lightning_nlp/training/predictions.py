@@ -9,9 +9,8 @@ from typing import Any, TextIO
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.training.run_folder import run_folder
-
-STDIN = "-"
 
 
 class PredictionWriter(Callback):
@@ -22,7 +21,7 @@ class PredictionWriter(Callback):
     """
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Opens this rank's part; standard input is answered on standard output as it comes."""
+        """Opens this rank's part; standard input is answered on standard output."""
         self.source: str = trainer.datamodule.predict_file  # type: ignore[attr-defined]
         self.folder = run_folder(trainer) / "predictions"
         if self.source == STDIN:
@@ -48,7 +47,13 @@ class PredictionWriter(Callback):
         self.stream.flush()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Joins the parts into the file, last and by rename."""
+        """Joins the parts into the file, last and by rename.
+
+        Raises:
+            RuntimeError: `predict_step` left a position out.
+        """
+        if self.ordered.early:
+            raise RuntimeError(f"predict_step gave no text for input {self.ordered.next}, but for later ones.")
         if self.source == STDIN:
             return
         self.stream.close()

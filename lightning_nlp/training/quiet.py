@@ -8,6 +8,8 @@ DO_NOT_HOLD = [
     "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own folder
     "Sparse invariant checks are implicitly disabled",  # said by torch of its own Adagrad
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # said by torch of Lightning
+    "Total length of `list` across ranks is zero",  # nothing to validate is a choice
+    "It is recommended to use `self.log.*sync_dist=True",  # what we log at the end of an epoch is reduced already
     "The '.*_dataloader' does not have many workers",  # the batches are cut from prepared arrays
     "The number of training batches .* is smaller than the logging interval",  # small data, and Lightning's default
 ]

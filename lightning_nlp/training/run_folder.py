@@ -6,6 +6,7 @@
 """
 
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lightning_nlp.training import tracker
 
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
 BEST = Path("checkpoints", "best.ckpt")
 LAST = Path("checkpoints", "last.ckpt")
+REQUEUED = "hpc_ckpt_*.ckpt"  # what Lightning writes when a cluster takes its machines back
+LOCK = ".lock"  # held while a fit runs
 
 
 def new_run(root: str | Path) -> Path:
@@ -32,9 +38,23 @@ def runs(root: str | Path) -> list[Path]:
 
 
 def newest_unfinished(root: str | Path) -> Path | None:
-    """Finds the newest run below `root` that can be continued: it has a checkpoint and was never finished."""
-    unfinished = [run for run in runs(root) if (run / LAST).exists() and not (run / METRICS).exists()]
-    return unfinished[-1] if unfinished else None
+    """Finds the newest run below `root` to go on with: it has a checkpoint, was never finished, and nobody is at it."""
+    for run in reversed(runs(root)):
+        has_checkpoint = (run / LAST).exists() or any(run.glob(REQUEUED))
+        if has_checkpoint and not (run / METRICS).exists() and not in_use(run):
+            return run
+    return None
+
+
+def in_use(run: Path) -> bool:
+    """Tells whether a fit is running in a folder; the system frees the lock of a process that died."""
+    lock = FileLock(run / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def run_of_checkpoint(checkpoint: str | Path) -> Path:
@@ -71,6 +91,8 @@ class RunFolder(Callback):
     def __init__(self, folder: str | Path, config: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(folder)
         self.config = dict(config or {})
+        self.is_new = not self.folder.exists()
+        self.lock: FileLock | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Agrees on the folder and, in fit, makes it (after the data are prepared: bad input leaves no folder)."""
@@ -79,8 +101,32 @@ class RunFolder(Callback):
             return
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / CONFIG).write_text(yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True))
+            self.lock = FileLock(self.folder / LOCK)
+            self.lock.acquire(timeout=0)
+            text = yaml.safe_dump(self.config, sort_keys=False, allow_unicode=True)
+            (self.folder / CONFIG).write_text(text, encoding="utf8")
             point_latest(self.folder)
         for logger in trainer.loggers:
             logger.log_hyperparams(self.config)  # nested, and the one copy: the modules send none
         trainer.strategy.barrier("run_folder")
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Gives the folder free."""
+        self._unlock()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Takes back a run that failed before its first step, so that `latest` still names one that means something."""
+        self._unlock()
+        if trainer.is_global_zero and trainer.state.fn == "fit" and self.is_new and trainer.global_step == 0:
+            tracker.finish(exit_code=1)  # it writes into the folder until then
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if earlier := runs(self.folder.parent):
+                point_latest(earlier[-1])
+            else:
+                (self.folder.parent / "latest").unlink(missing_ok=True)
+
+    def _unlock(self) -> None:
+        if self.lock is not None:
+            self.lock.release()
+            (self.folder / LOCK).unlink(missing_ok=True)
+            self.lock = None

@@ -6,6 +6,7 @@ of a training and of an epoch.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -57,13 +58,13 @@ class Schedule(ABC):
         total = trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("A schedule needs the length of the training: set trainer.max_epochs or max_steps.")
-        epochs = max(trainer.max_epochs or 1, 1)
         warmup = self.warmup_steps(int(total))
-        span = Span(warmup, steps=max(1, int(total) - warmup), epoch=max(1, round(total / epochs)))
-        return self.schedulers(optimizer, span)
+        epoch = ceil(min(total, trainer.num_training_batches / trainer.accumulate_grad_batches))
+        span = Span(warmup, steps=max(1, int(total) - warmup), epoch=max(1, epoch))
+        return self.schedulers(optimizer, span, trainer.check_val_every_n_epoch or 1)
 
-    def schedulers(self, optimizer: Optimizer, span: Span) -> list[dict[str, Any]]:
-        """Puts the warm-up in front of the curve."""
+    def schedulers(self, optimizer: Optimizer, span: Span, validates_every: int) -> list[dict[str, Any]]:
+        """Puts the warm-up in front of the curve; `validates_every` is in epochs."""
         if span.warmup == 0:
             return [{"scheduler": self.curve(optimizer, span), "interval": "step"}]
         rise = warm_up(optimizer, span.warmup)
@@ -174,13 +175,13 @@ class Cyclical(Schedule):
 
 
 class Plateau(Schedule):
-    """Lowers the learning rate when a validation score stops improving; steps after each validation.
+    """Lowers the learning rate when a validation score stops improving; steps at the end of epochs that validate.
 
     Args:
         monitor: the score, as the module logs it.
         mode: whether it should be small or large.
         factor: what the rate is multiplied by.
-        patience: validations without improvement that are waited for.
+        patience: such epochs without improvement that are waited for.
         warmup: as everywhere.
     """
 
@@ -194,8 +195,14 @@ class Plateau(Schedule):
         """Torch's own."""
         return ReduceLROnPlateau(optimizer, mode=self.mode, factor=self.factor, patience=self.patience)  # type: ignore[arg-type]
 
-    def schedulers(self, optimizer: Optimizer, span: Span) -> list[dict[str, Any]]:
+    def schedulers(self, optimizer: Optimizer, span: Span, validates_every: int) -> list[dict[str, Any]]:
         """Runs beside the warm-up, which steps at another interval and changes nothing once it is over."""
-        plateau = {"scheduler": self.curve(optimizer, span), "interval": "epoch", "monitor": self.monitor}
+        plateau = {
+            "scheduler": self.curve(optimizer, span),
+            "interval": "epoch",
+            "frequency": validates_every,
+            "monitor": self.monitor,
+            "strict": False,  # where nothing is validated, Lightning warns and the rate stays
+        }
         rise = [{"scheduler": warm_up(optimizer, span.warmup), "interval": "step"}] if span.warmup else []
         return [*rise, plateau]

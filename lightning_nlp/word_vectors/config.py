@@ -1,5 +1,7 @@
 """The numbers of a skip-gram model."""
 
+from typing import Any
+
 from transformers import PreTrainedConfig
 
 
@@ -23,3 +25,10 @@ class SkipGramConfig(PreTrainedConfig):
     negatives: int = 5
     noise_exponent: float = 0.75
     sparse: bool = True
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Refuses numbers that no model can have."""
+        super().__post_init__(**kwargs)
+        for name in ("dim", "window", "negatives"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"config.{name} is {getattr(self, name)}, expected at least 1.")

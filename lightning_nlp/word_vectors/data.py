@@ -15,12 +15,10 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from lightning_nlp.data.module import SourcedData
-from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.data.samplers import ShuffledBatches
-from lightning_nlp.data.text_files import read_tsv
-from lightning_nlp.word_vectors.metrics import WordPairs
 from lightning_nlp.word_vectors.sampling import keep_probability
 from lightning_nlp.word_vectors.vocabulary import Vocabulary, count_words
+from lightning_nlp.word_vectors.word_pairs import WordPairs, read_word_pairs, sample_word_pairs
 
 VOCABULARY = "vocabulary.json"
 LINES_AT_ONCE = 20_000
@@ -103,8 +101,17 @@ class SkipGramData(SourcedData):
             source["name"] = "sentences"
         source["columns"] = source.get("columns") or {"text": "text"}
         super().__init__(**source)
+        at_least_one = {"min_count": min_count, "max_size": 1 if max_size is None else max_size, "batch_tokens": batch_tokens}
+        for name, value in at_least_one.items():
+            if value < 1:
+                raise ValueError(f"data.{name} is {value}, expected at least 1.")
+        if subsample < 0:
+            raise ValueError(f"data.subsample is {subsample}, expected a share of the text, or 0 to keep every word.")
+        if set(self.source.columns) != {"text"}:
+            raise ValueError(f"data.columns names {', '.join(self.source.columns)}, expected text: {{text: COLUMN}}.")
         self.min_count, self.max_size = min_count, max_size
         self.subsample, self.batch_tokens = subsample, batch_tokens
+        self.block = min(self.BLOCK, batch_tokens)
         self.pairs, self.probes = pairs or {}, probes
 
     # -- preparation ------------------------------------------------------------------------------------------------
@@ -112,6 +119,11 @@ class SkipGramData(SourcedData):
     def options(self) -> Mapping[str, object]:
         """Returns what the vocabulary depends on."""
         return {"min_count": self.min_count, "max_size": self.max_size}
+
+    def prepare_data(self) -> None:
+        """Prepares the text, and looks at the word pairs before hours of training rather than after."""
+        super().prepare_data()
+        self.word_pairs("val")
 
     def build(self, folder: Path) -> None:
         """Counts the words, then writes word ids and sentence lengths."""
@@ -153,7 +165,7 @@ class SkipGramData(SourcedData):
     def train_dataloader(self) -> DataLoader:
         """Returns batches of `Text`, in a new order each epoch."""
         blocks = self._prepared("train")
-        batches = ShuffledBatches(len(blocks), max(1, self.batch_tokens // self.BLOCK), **self.place())
+        batches = ShuffledBatches(len(blocks), self.batch_tokens // self.block, **self.place())
         return DataLoader(blocks, batch_sampler=batches, collate_fn=as_is, num_workers=self.num_workers)
 
     def val_dataloader(self) -> DataLoader | list[DataLoader]:
@@ -187,10 +199,10 @@ class SkipGramData(SourcedData):
 
     def _blocks(self, tokens: NDArray[np.int32], lengths: NDArray[np.int64], vocabulary: Vocabulary) -> Blocks:
         keep = keep_probability(torch.tensor(vocabulary.counts), self.subsample)
-        return Blocks(tokens, lengths, self.BLOCK, keep)
+        return Blocks(tokens, lengths, self.block, keep)
 
     def _in_order(self, blocks: Blocks) -> DataLoader:
-        size = max(1, self.batch_tokens // self.BLOCK)
+        size = self.batch_tokens // self.block
         batches = ShuffledBatches(len(blocks), size, shuffle=False, **self.share())
         return DataLoader(blocks, batch_sampler=batches, collate_fn=as_is, num_workers=self.num_workers)
 
@@ -202,33 +214,3 @@ class SkipGramData(SourcedData):
 def as_is(batch: Any) -> Any:
     """Leaves a batch as the data set made it."""
     return batch
-
-
-def read_word_pairs(file: Path, where: str) -> WordPairs:
-    """Reads lines of word, word, score between tabs.
-
-    Args:
-        file: the file.
-        where: the option that names it, for errors.
-
-    Raises:
-        ValueError: a line without two words and a number, naming file and line.
-    """
-    pairs, scores = [], []
-    for number, row in enumerate(read_tsv(file, ["word", "word", "score"], where), 1):
-        try:
-            scores.append(float(row[2]))
-        except ValueError:
-            raise ValueError(
-                f"{where}: {file}, line {number}: score is {row[2]!r}, expected a number after two words, "
-                "with tabs between. Mend the line."
-            ) from None
-        pairs.append((row[0], row[1]))
-    return WordPairs(pairs, scores)
-
-
-def sample_word_pairs(split: str) -> WordPairs:
-    """Returns the word pairs of the sample world."""
-    rows = sample_rows("word_pairs", split)
-    pairs = [(str(row["word1"]), str(row["word2"])) for row in rows]
-    return WordPairs(pairs, [float(row["score"]) for row in rows])

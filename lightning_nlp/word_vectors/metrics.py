@@ -1,8 +1,5 @@
 """Agreement of distances between words with people's judgement (Finkelstein et al. 2002, and since), and mean loss."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from scipy.stats import spearmanr
@@ -11,6 +8,7 @@ from torch.nn.functional import cosine_similarity
 from torchmetrics import Metric
 
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
+from lightning_nlp.word_vectors.word_pairs import WordPairs
 
 
 class MeanLoss(Metric):
@@ -32,19 +30,6 @@ class MeanLoss(Metric):
     def compute(self) -> Tensor | None:
         """Returns the mean so far."""
         return self.total / self.pairs if self.pairs else None
-
-
-@dataclass(frozen=True)
-class WordPairs:
-    """Pairs of words with a score of their likeness.
-
-    Args:
-        pairs: two words each.
-        scores: one for each pair, in any unit: ranks alone count.
-    """
-
-    pairs: Sequence[tuple[str, str]]
-    scores: Sequence[float]
 
 
 def word_pair_correlation(

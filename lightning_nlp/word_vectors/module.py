@@ -2,14 +2,14 @@
 
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
-from torch.optim import Adagrad
+from torch.optim import SGD, Adagrad, SparseAdam
 
 from lightning_nlp.data.vectors import write_vectors
 from lightning_nlp.report.figures import save_figure, scatter_labels
@@ -24,6 +24,8 @@ from lightning_nlp.word_vectors.pictures import map_words, neighbour_rows, plane
 from lightning_nlp.word_vectors.sampling import subsample, window_pairs
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
+SPARSE = (SGD, Adagrad, SparseAdam)
+
 
 class SkipGram(LightningModule):
     """Skip-gram with negative sampling (Mikolov et al. 2013).
@@ -33,11 +35,12 @@ class SkipGram(LightningModule):
         optimizer: of sparse gradients, unless `config.sparse` is off.
         scheduler: how the learning rate changes; null keeps it.
         neighbours: words given for each word by predict.
+        monitor: the score that chooses `best.ckpt`.
+        monitor_mode: whether it should be small or large.
         compile: fuse the loss into one kernel; worth a minute of compilation on a corpus of millions of words.
     """
 
     unit = "words"
-    monitor = "val/loss"
     prediction_suffix = "tsv"
 
     def __init__(
@@ -46,6 +49,8 @@ class SkipGram(LightningModule):
         optimizer: OptimizerCallable = Adagrad,
         scheduler: Schedule | None = None,
         neighbours: int = 10,
+        monitor: str = "val/loss",
+        monitor_mode: Literal["min", "max"] = "min",
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -54,6 +59,7 @@ class SkipGram(LightningModule):
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
         self.optimizer, self.scheduler = optimizer, scheduler
         self.neighbours, self.compile_loss = neighbours, compile
+        self.monitor, self.monitor_mode = monitor, monitor_mode
         self.losses: dict[str, MeanLoss] = {}
 
     @property
@@ -99,8 +105,19 @@ class SkipGram(LightningModule):
             )
 
     def configure_optimizers(self) -> Any:
-        """Calls what was given."""
+        """Calls what was given.
+
+        Raises:
+            ValueError: the gradients are sparse, and the optimizer or the trainer cannot deal with that.
+        """
         optimizer = self.optimizer(self.parameters())
+        if self.config.sparse and not isinstance(optimizer, SPARSE):
+            raise ValueError(
+                f"{type(optimizer).__name__} takes no sparse gradients: set model.config.sparse to false, or take "
+                f"one of {', '.join(kind.__name__ for kind in SPARSE)}."
+            )
+        if self.config.sparse and self.trainer.gradient_clip_val:
+            raise ValueError("trainer.gradient_clip_val: sparse gradients are not clipped; set config.sparse to false.")
         return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
 
     def export(self, folder: Path) -> None:

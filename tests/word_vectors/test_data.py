@@ -113,7 +113,7 @@ def test_order_is_that_of_seed_and_epoch(monkeypatch):
 def test_batches_follow_batch_tokens():
     small, large = (prepared(batch_tokens=size).train_dataloader() for size in (512, 4096))
     assert len(small) == pytest.approx(8 * len(large), abs=8)
-    assert len(prepared(batch_tokens=1).train_dataloader()) == len(small)  # a block is the least
+    assert {len(batch) for batch in epoch(prepared(batch_tokens=1))} == {1}  # a sentence is the least
 
 
 def test_each_token_carries_its_chance_to_stay():
@@ -149,11 +149,12 @@ def test_vocabulary_is_that_of_gensim(tmp_path):
     assert sum(len(batch) for batch in epoch(data)) == sum(1 for line in LINES * 3 if line.split())
 
 
-def test_streaming_prepares_the_same(tmp_path):
+def test_streaming_prepares_the_same(tmp_path, monkeypatch):
     text = [str(row["text"]) for row in sample_rows("sentences", "validation")]
     files = {"train": text_file("train.txt", text), "validation": text_file("validation.txt", text[:40])}
     folders = []
-    for streaming in (False, True):
+    for streaming, at_once in ((False, 20_000), (True, 64)):
+        monkeypatch.setattr("lightning_nlp.word_vectors.data.LINES_AT_ONCE", at_once)
         data = prepared(path="text", data_files=files, streaming=streaming, cache_dir=str(tmp_path / str(streaming)))
         folders.append({file.name: file.read_bytes() for file in data.prepared.iterdir() if file.suffix != ".lock"})
     assert folders[0] == folders[1]
@@ -191,6 +192,15 @@ def test_text_without_a_known_word_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data: validation has none of the 2 words .* nothing was written"):
         data.prepare_data()
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"min_count": 0}, {"max_size": 0}, {"batch_tokens": 0}, {"subsample": -0.1}, {"columns": {"words": "text"}}],
+)
+def test_what_no_text_can_have_is_refused(option):
+    with pytest.raises(ValueError, match=rf"data\.{next(iter(option))} .* expected"):
+        SkipGramData(**option)
 
 
 def test_a_misspelt_option_is_refused():

@@ -113,6 +113,12 @@ def test_without_words_it_says_what_to_do():
         model.neighbours(["cat"])
 
 
+@pytest.mark.parametrize("number", ["dim", "window", "negatives"])
+def test_numbers_that_no_model_can_have_are_refused(number):
+    with pytest.raises(ValueError, match=rf"config\.{number} is 0, expected at least 1"):
+        SkipGramConfig(**{number: 0})
+
+
 # -- use ------------------------------------------------------------------------------------------------------------
 
 

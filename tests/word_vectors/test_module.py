@@ -93,8 +93,8 @@ def test_words_without_their_neighbours_teach_nothing(trained):
     assert found["val/pairs"] < 0.25 < 0.5 < metrics(trained)["val/pairs"]
 
 
-class Losses(Callback):
-    """Notes the batch and the loss of each step."""
+class Notes(Callback):
+    """Notes the loss of each step, the batch, and at the end the score u·v of every word with every context."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -103,21 +103,29 @@ class Losses(Callback):
         self.batch = batch
         self.losses.append(outputs["loss"].item())
 
+    def on_train_end(self, trainer, pl_module):
+        model = pl_module.model
+        self.scores = (model.centre.weight @ model.context.weight.T).detach().double().numpy()
+
 
 def test_one_batch_is_learnt_to_the_floor_of_the_objective(monkeypatch):
-    """The debug overlay. The floor is exact, so what draws wrong windows, words or noise misses it on either side."""
-    notes, callbacks = Losses(), training.callbacks
+    """The debug overlay. What is learnt comes near the floor; what is drawn is what the objective says."""
+    notes, callbacks = Notes(), training.callbacks
     monkeypatch.setattr(training, "callbacks", lambda *given: [*callbacks(*given), notes])
     overlay = ["-c", "configs/trainer/debug.yaml", "--trainer.max_epochs=100"]
     model = ["--model.config.dim=64", "--model.optimizer.lr=0.3"]
     few_words = ["--data.max_size=60", "--data.subsample=0.01"]  # that each pair is seen often enough to be learnt
     module = main(["fit", *SAMPLE, *overlay, *QUIET, *model, *few_words]).model
-    config = module.config
-    assert (notes.batch.keep < 1).any()
+
+    config, counts = module.config, module.model.vocabulary.counts
     pairs = expected_pairs(notes.batch, config.window, config.vocab_size)
-    floor = floor_of_loss(pairs, module.model.vocabulary.counts, config.negatives, config.noise_exponent)
+    noise = expected_noise(pairs, counts, config.negatives, config.noise_exponent)
+    floor, learnt, drawn = least_loss(pairs, noise), loss(notes.scores, pairs, noise), np.mean(notes.losses[-20:])
+    assert floor < learnt < 1.03 * floor
+    assert drawn < 1.04 * floor
+    assert drawn == pytest.approx(learnt, rel=0.01)
+    assert (notes.batch.keep < 1).any()
     assert len(notes.losses) == 100
-    assert 0.98 * floor < np.mean(notes.losses[-20:]) < 1.05 * floor
 
 
 def expected_pairs(text: Text, window: int, vocab: int) -> NDArray[np.float64]:
@@ -139,17 +147,24 @@ def expected_pairs(text: Text, window: int, vocab: int) -> NDArray[np.float64]:
     return pairs + pairs.T
 
 
-def floor_of_loss(pairs: NDArray[np.float64], counts: Sequence[int], negatives: int, exponent: float) -> float:
-    """Returns the least mean loss of a pair that any scores reach (Levy & Goldberg 2014, section 3.1).
+def expected_noise(
+    pairs: NDArray[np.float64], counts: Sequence[int], negatives: int, exponent: float
+) -> NDArray[np.float64]:
+    """Returns how often each word is drawn as noise for each word; noise that is the context itself is left out."""
+    chance = np.asarray(counts, dtype=float) ** exponent
+    return negatives * chance / chance.sum() * (pairs.sum(1, keepdims=True) - pairs)
 
-    Where a word and a context are a pair #(w,c) times, and the context is noise for the word b times, the best score
-    is log(#(w,c) / b); with noise that is the context left out, b is k · P(c) · (#(w) - #(w,c)).
-    """
-    noise = np.asarray(counts, dtype=float) ** exponent
-    true = pairs
-    false = negatives * noise / noise.sum() * (pairs.sum(1, keepdims=True) - pairs)
-    both = true + false
-    return float((xlogy(both, both) - xlogy(true, true) - xlogy(false, false)).sum() / pairs.sum())
+
+def loss(scores: NDArray[np.float64], pairs: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
+    """Returns the mean loss of a pair, over all that may be drawn."""
+    both = pairs * np.logaddexp(0, -scores) + noise * np.logaddexp(0, scores)
+    return float(both.sum() / pairs.sum())
+
+
+def least_loss(pairs: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
+    """Returns the loss of the best scores, log(pairs / noise) (Levy & Goldberg 2014, section 3.1)."""
+    both = pairs + noise
+    return float((xlogy(both, both) - xlogy(pairs, pairs) - xlogy(noise, noise)).sum() / pairs.sum())
 
 
 def test_expected_pairs_are_the_mean_of_those_drawn():
@@ -165,6 +180,14 @@ def test_expected_pairs_are_the_mean_of_those_drawn():
     expected = expected_pairs(Text(tokens, sentence, keep), 3, 9)
     np.testing.assert_allclose(drawn / times, expected, atol=4 * 0.5 / times**0.5)
     assert ((expected == 0) == (drawn == 0)).all()
+
+
+def test_no_score_is_below_the_floor():
+    rng = np.random.default_rng(0)
+    pairs, noise = rng.random((2, 5, 5)) * 9
+    best = np.log(pairs / noise)
+    assert loss(best, pairs, noise) == pytest.approx(least_loss(pairs, noise))
+    assert all(loss(best + rng.normal(size=(5, 5)), pairs, noise) > least_loss(pairs, noise) for _ in range(20))
 
 
 # -- what it leaves behind ------------------------------------------------------------------------------------------
@@ -231,12 +254,14 @@ def test_validation_without_any_pair_has_no_loss():
     assert (run / "checkpoints/best.ckpt").samefile(run / "checkpoints/last.ckpt")
 
 
-def test_validation_leaves_out_what_has_no_pair():
-    """Sentences of one word beside others: the loss is that of the others alone."""
+def test_validation_leaves_out_what_has_no_pair(monkeypatch):
+    """Sentences of one word beside others: the loss is that of the others alone, where nothing is left to chance."""
+    module = "lightning_nlp.word_vectors.model"
+    monkeypatch.setattr(f"{module}.draw_noise", lambda _, *size: torch.zeros(size, dtype=torch.long))
     losses = []
     for validation in ("a b c\n", "d\na b c\ne\n"):
         torch.manual_seed(0)
-        trainer, _ = fit(SkipGram(SkipGramConfig(dim=4, window=1, negatives=0)), TEXT, validation)
+        trainer, _ = fit(SkipGram(SkipGramConfig(dim=4, window=1)), TEXT, validation)
         losses.append(float(trainer.callback_metrics["val/loss"]))
     assert losses[0] > 0
     assert losses[1] == pytest.approx(losses[0])
@@ -277,6 +302,13 @@ def test_validation_is_the_same_each_time():
     trainer, data = fit(module, TEXT, validation=TEXT)
     losses = [trainer.validate(module, data, verbose=False)[0]["val/loss"] for _ in range(2)]
     assert losses[0] == losses[1] == trainer.callback_metrics["val/loss"]
+
+
+def test_optimizers_that_take_no_sparse_gradients_are_refused():
+    with pytest.raises(ValueError, match=r"Adam takes no sparse gradients: set model\.config\.sparse to false"):
+        fit(SkipGram(SkipGramConfig(dim=4), optimizer=torch.optim.Adam), TEXT)
+    trainer, _ = fit(SkipGram(SkipGramConfig(dim=4, sparse=False), optimizer=torch.optim.Adam), TEXT)
+    assert trainer.global_step == 2
 
 
 def test_one_config_serves_several_models():
