@@ -7,49 +7,63 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
-AUTO_CLASSES = "transformers.models.auto.modeling_auto"
+CONFIGS = "transformers.models.auto.configuration_auto"
+MODELS = "transformers.models.auto.modeling_auto"
 
 
 def register_when_needed() -> None:
-    """Registers now if the Auto classes are imported already, else at the end of their import."""
-    if AUTO_CLASSES in sys.modules:
-        register()
-    else:
-        sys.meta_path.insert(0, _Registration())
+    """Registers what belongs to the Auto classes that are imported already, and the rest at the end of their import."""
+    waiting = {CONFIGS: register_configs, MODELS: register_models}
+    for name in [name for name in waiting if name in sys.modules]:
+        waiting.pop(name)()
+    if waiting:
+        sys.meta_path.insert(0, _Registration(waiting))
 
 
-def register() -> None:
-    """Registers every family's config and model."""
-    from transformers import AutoConfig, AutoModel
+def register_configs() -> None:
+    """Registers every family's config."""
+    from transformers import AutoConfig
+
+    from lightning_nlp.word_vectors.config import SkipGramConfig
+
+    AutoConfig.register(SkipGramConfig.model_type, SkipGramConfig)
+
+
+def register_models() -> None:
+    """Registers every family's model."""
+    from transformers import AutoModel
 
     from lightning_nlp.word_vectors.config import SkipGramConfig
     from lightning_nlp.word_vectors.model import SkipGramModel
 
-    AutoConfig.register(SkipGramConfig.model_type, SkipGramConfig)
     AutoModel.register(SkipGramConfig, SkipGramModel)
 
 
 class _Registration(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the Auto classes as Python would, and registers once they are executed."""
 
+    def __init__(self, waiting: dict[str, Callable[[], None]]) -> None:
+        self.waiting = waiting
+        self.loaders: dict[str, importlib.abc.Loader] = {}
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != AUTO_CLASSES:
+        if name not in self.waiting or name in self.loaders:
             return None
-        sys.meta_path.remove(self)
+        self.loaders[name] = importlib.abc.Loader()  # from here on somebody else is asked
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return spec
-        self.inner, spec.loader = spec.loader, self
+        self.loaders[name], spec.loader = spec.loader, self
         return spec
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        return self.inner.create_module(spec)
+        return self.loaders[spec.name].create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        self.inner.exec_module(module)
-        register()
+        self.loaders[module.__name__].exec_module(module)
+        self.waiting.pop(module.__name__)()

@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from jaxtyping import install_import_hook
 
 install_import_hook(
     [f"lightning_nlp.word_vectors.{name}" for name in ("sampling", "loss", "model", "metrics", "pictures", "data")],
     "beartype.beartype",
 )
+
+torch.set_num_threads(1)  # for models this small one thread is faster, and it waits for no busy neighbour
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"

@@ -288,7 +288,7 @@ def test_tracker_run_is_continued(monkeypatch):
     main([*FIT, "--resume=auto"])
     before, after = offline_runs(crashed)
     assert before.id == after.id == crashed.name
-    assert before.values("trainer/global_step")[-1] <= after.values("trainer/global_step")[0]
+    assert after.values("trainer/global_step")[0] >= 24  # from the checkpoint at the end of the first epoch
     assert after.values("trainer/global_step")[-1] == 49
 
 

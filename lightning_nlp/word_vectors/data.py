@@ -101,9 +101,9 @@ class SkipGramData(SourcedData):
             source["name"] = "sentences"
         source["columns"] = source.get("columns") or {"text": "text"}
         super().__init__(**source)
-        at_least_one = {"min_count": min_count, "max_size": 1 if max_size is None else max_size, "batch_tokens": batch_tokens}
+        at_least_one = {"min_count": min_count, "max_size": max_size, "batch_tokens": batch_tokens}
         for name, value in at_least_one.items():
-            if value < 1:
+            if value is not None and value < 1:
                 raise ValueError(f"data.{name} is {value}, expected at least 1.")
         if subsample < 0:
             raise ValueError(f"data.subsample is {subsample}, expected a share of the text, or 0 to keep every word.")
