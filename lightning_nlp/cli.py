@@ -223,7 +223,7 @@ class NLPCLI(LightningCLI):
         arguments = logger.init_args
         if "save_dir" not in arguments:
             return
-        arguments.save_dir = str(self.run)
+        arguments.save_dir = str(self.run.absolute())  # wandb's service may stand in another folder
         name = logger.class_path.rsplit(".", 1)[-1]
         if name.startswith("Wandb"):
             arguments.id = arguments.id or self.run.name  # a resumed fit and a later test continue the run

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ install_import_hook(
     "beartype.beartype",
 )
 
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")  # read once, when datasets is imported
 torch.set_num_threads(1)  # for models this small one thread is faster, and it waits for no busy neighbour
 
 REPOSITORY = Path(__file__).parents[1]
