@@ -113,7 +113,6 @@ class NLPCLI(LightningCLI):
         )
         parser.set_defaults(
             {
-                "seed_everything": 42,
                 "trainer.logger": {"class_path": "lightning_nlp.training.tracker.WandbTracker"},
                 "trainer.default_root_dir": "runs",
                 "trainer.use_distributed_sampler": False,  # the data modules share out the work themselves
@@ -228,6 +227,8 @@ class NLPCLI(LightningCLI):
         if name.startswith("Wandb"):
             arguments.id = arguments.id or self.run.name  # a resumed fit and a later test continue the run
             arguments.name = arguments.name or "/".join(self.run.absolute().parts[-3:])
+            if "mode" in arguments and tracker.must_be_offline():  # Lightning's own, which would wait for a login
+                arguments.mode = arguments.mode or "offline"
         elif name == "CSVLogger":
             arguments.name, arguments.version = "csv", f"{self.subcommand}-{training.new_run('').name}"
 
@@ -273,7 +274,8 @@ def refuse_other_architecture(given: Namespace | None, checkpoint: str) -> None:
     Raises:
         ValueError: naming the first number that differs.
     """
-    saved = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)["hyper_parameters"]["config"]
+    content = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    saved = content.get("hyper_parameters", {}).get("config", {})
     holder = read_key(given, "config") if given is not None else Namespace()
     numbers = holder.get("init_args", holder)
     for name, value in saved.items():
@@ -347,8 +349,10 @@ def main(args: list[str] | None = None) -> NLPCLI:
             raise
         # A rank that only learns of another's failure has nothing to add.
         sys.exit(f"error: {' '.join(str(error).split())}" if getattr(rank_zero_only, "rank", 0) == 0 else 1)
-    except BaseException:
+    except BaseException as error:
         tracker.finish(exit_code=1)
+        if getattr(rank_zero_only, "rank", 0) > 0 and "Connection closed by peer" in str(error):
+            sys.exit(1)  # the rank that failed has said why
         raise
     tracker.finish()
     return cli

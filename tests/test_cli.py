@@ -221,6 +221,12 @@ def test_scores_of_another_checkpoint_do_not_pass_for_those_of_the_export(run):
     assert "test/loss" not in (run / "metrics.json").read_text()
 
 
+def test_commands_that_need_weights_ask_for_them():
+    for command in ("validate", "test", "predict"):
+        with pytest.raises(ValueError, match=f"{command} needs trained weights"):
+            main([command, *SAMPLE, *QUIET])
+
+
 def test_missing_checkpoint_is_told_in_one_line():
     with pytest.raises(ValueError, match="Run fit first"):
         main(["test", *SAMPLE, *QUIET, "--ckpt_path=best"])
@@ -269,6 +275,76 @@ def test_resume_starts_a_run_where_none_is_unfinished():
     first = main([*FIT, "--resume=auto"]).run
     second = main([*FIT, "--resume=auto"]).run
     assert first != second
+
+
+def test_scoring_a_stopped_run_does_not_finish_it():
+    stopped = fit_until_crash(30)
+    main(["test", *SAMPLE, *QUIET, "--ckpt_path=last"])
+    assert main([*FIT, "--resume=auto"]).run.resolve() == stopped
+
+
+def test_running_run_is_not_taken_over():
+    from filelock import FileLock
+
+    stopped = fit_until_crash(30)
+    with FileLock(stopped / ".lock"):  # as a fit holds it
+        assert main([*FIT, "--resume=auto"]).run.resolve() != stopped
+
+
+def test_resumed_run_counts_on(monkeypatch):
+    stopped = fit_until_crash(30)
+    cli = main([*FIT, "--resume=auto"])
+    metrics = json.loads((stopped / "metrics.json").read_text())
+    words = 2 * sum(cli.model.model.vocabulary.counts)
+    assert metrics["throughput/train"] * metrics["seconds/fit"] == pytest.approx(words, rel=0.01)
+
+
+def test_resumed_run_keeps_its_architecture():
+    fit_until_crash(30)
+    with pytest.raises(ValueError, match=r"model\.config\.dim is 9, but the checkpoint was trained with 24"):
+        main([*FIT, "--resume=auto", "--model.config.dim=9"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--data.pairs.mine=nowhere.tsv"],
+        ["--model.optimizer=torch.optim.Adam"],
+        ["--trainer.gradient_clip_val=1"],
+        [
+            "--model.scheduler=lightning_nlp.training.Linear",
+            "--trainer.max_epochs=-1",
+            "--trainer.max_time=00:00:00:09",
+        ],
+    ],
+    ids=["missing pairs", "dense optimizer", "clipping", "schedule without end"],
+)
+def test_failed_fit_leaves_latest_alone(options):
+    good = main([*FIT, "--trainer.max_epochs=1"]).run.resolve()
+    with pytest.raises(ValueError, match=r"pairs\.mine|sparse|max_epochs"):
+        main([*FIT, *options])
+    assert (ROOT / "latest").resolve() == good
+    assert len(list(ROOT.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_terminated_fit_fails_and_goes_on_from_where_it_was(repository):
+    import signal
+    import subprocess
+    import sys
+    import time
+
+    command = [sys.executable, str(repository / "cli.py"), *FIT, "--trainer.max_epochs=200"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not list(ROOT.glob("2*/checkpoints/last.ckpt")):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert "--resume auto" in process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    stopped = (ROOT / "latest").resolve()
+    step = torch.load(stopped / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    resumed = main([*FIT, "--resume=auto", f"--trainer.max_epochs={step // 25 + 2}"])
+    assert resumed.run.resolve() == stopped
 
 
 def test_resumed_run_takes_the_new_learning_rate(monkeypatch):
@@ -351,8 +427,33 @@ def test_misspelt_option_is_refused_in_a_few_lines(capsys):
         main([*FIT, "--model.config.dimm=9"])
     assert stop.value.code == 2
     errors = capsys.readouterr().err
-    assert "dimm" in errors
-    assert len(errors.splitlines()) < 15
+    assert errors.splitlines()[0] == "error: model.config: Option 'dimm' is not accepted"
+    assert len(errors.splitlines()) == 2
+
+
+def test_debug_overlay_trains_on_one_batch_and_nothing_else():
+    cli = main(["fit", *SAMPLE, "-c", "configs/trainer/debug.yaml", *QUIET[:-1], "--trainer.max_epochs=20"])
+    assert cli.trainer.global_step == 20
+    metrics = json.loads((cli.run / "metrics.json").read_text())
+    assert metrics["seconds/validation"] == 0
+    assert "val/loss" not in metrics
+    best, last = cli.run / "checkpoints/best.ckpt", cli.run / "checkpoints/last.ckpt"
+    assert best.samefile(last)
+
+
+def test_what_lightning_writes_itself_lies_in_the_run_folder():
+    cli = main([*FIT, "--trainer.callbacks+=ModelCheckpoint", "--trainer.max_epochs=1"])
+    assert sorted(path.name for path in ROOT.iterdir()) == sorted([cli.run.name, "latest"])
+    assert len(list((cli.run / "checkpoints").glob("epoch=*.ckpt"))) == 1
+
+
+def test_score_that_chooses_the_best_is_an_option():
+    monitor = ["--model.monitor=val/pairs", "--model.monitor_mode=max"]
+    cli = main([*FIT, *monitor])
+    best = torch.load(cli.run / "checkpoints/best.ckpt", weights_only=True)["metrics"]["val/pairs"]
+    last = torch.load(cli.run / "checkpoints/last.ckpt", weights_only=True)["metrics"]["val/pairs"]
+    assert best >= last
+    assert cli.trainer.checkpoint_callback.monitor == "val/pairs"
 
 
 def test_fast_dev_run_leaves_nothing():
@@ -406,6 +507,24 @@ def test_bad_text_is_one_line_and_leaves_no_run(content, message, tmp_path):
     assert "\n" not in str(failure.value).strip()
     assert not Path("runs").exists()
     assert not [path for path in (tmp_path / "cache").glob("*") if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.data_files.dev=file"], "data_files has a split 'dev'"),
+        (["--data.validation_fraction=1.5"], "validation_fraction is 1.5"),
+        (["--data.columns.txet=sentence"], "data.columns names txet"),
+        (["--data.batch_tokens=0"], "data.batch_tokens is 0"),
+        (["--data.subsample=-1"], "data.subsample is -1"),
+        (["--model.config.window=0"], "config.window is 0"),
+    ],
+)
+def test_impossible_setting_is_one_line(options, message):
+    with pytest.raises(ValueError) as failure:  # noqa: PT011  the message is compared below
+        main([*FIT, *options])
+    assert str(failure.value).startswith(message)
+    assert "\n" not in str(failure.value)
 
 
 @pytest.mark.slow

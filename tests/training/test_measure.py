@@ -7,7 +7,8 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from lightning_nlp.training import callbacks
+from lightning_nlp.training import Measure, callbacks
+from lightning_nlp.training.measure import write_metrics
 
 
 class Slow(LightningModule):
@@ -59,3 +60,23 @@ def test_throughput_is_units_over_the_seconds_of_the_fit(metrics):
 def test_scores_are_those_of_the_best_epoch(metrics):
     assert metrics["val/loss"] == 0.0
     assert metrics["parameters"] == 1
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    write_metrics(tmp_path / "metrics.json", {"val/pairs": float("nan"), "seconds/fit": 1.5, "unit": "words/s"})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "val/pairs": None,
+        "seconds/fit": 1.5,
+        "unit": "words/s",
+    }
+
+
+def test_a_failed_save_does_not_stop_the_clock():
+    measure = Measure()
+    measure._resumed_at = time.perf_counter()
+    trainer = Trainer(callbacks=[measure], logger=False, enable_progress_bar=False)
+    with pytest.raises(OSError, match="full"), Measure.paused(trainer):
+        raise OSError("disk full")
+    before = measure.seconds
+    time.sleep(0.01)
+    assert measure.seconds > before

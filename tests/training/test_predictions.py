@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lightning_nlp.training.predictions import InOrder, input_stem, join_parts
+from lightning_nlp.training.predictions import InOrder, PredictionWriter, input_stem, join_parts
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -39,3 +39,12 @@ def test_texts_leave_as_soon_as_it_is_their_turn():
 def test_stem_drops_gz_and_one_suffix(source, stem):
     assert input_stem(source) == stem
     assert input_stem(str(Path("/somewhere") / source)) == stem
+
+
+def test_position_left_out_is_an_error(tmp_path, monkeypatch):
+    """Texts after a gap are never written in silence."""
+    writer = PredictionWriter()
+    writer.ordered = InOrder(0, 1)
+    assert list(writer.ordered.push([(1, "b")])) == []
+    with pytest.raises(RuntimeError, match="no text for input 0"):
+        writer.on_predict_end(None, None)

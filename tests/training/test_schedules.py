@@ -117,6 +117,20 @@ def test_resumed_schedule_goes_on_where_it_stopped(tmp_path):
     assert half.rates + rest.rates == pytest.approx(first.rates)
 
 
+def test_epochs_keep_their_length_when_max_steps_ends_the_training():
+    found = rates(Halving(), max_steps=25)
+    assert found == pytest.approx([2.0] * 10 + [1.0] * 10 + [0.5] * 5)
+
+
+def test_plateau_waits_for_epochs_that_validate():
+    found = rates(Plateau(patience=0), check_val_every_n_epoch=2)
+    assert found == pytest.approx([2.0] * 40)  # the second validation, without improvement, comes after the last step
+
+
+def test_plateau_without_validation_keeps_the_rate():
+    assert rates(Plateau(patience=0), limit_val_batches=0) == pytest.approx([2.0] * 40)
+
+
 def test_negative_warm_up_is_refused():
     with pytest.raises(ValueError, match="warmup is -1"):
         Linear(warmup=-1)
