@@ -20,7 +20,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from lightning_nlp import training
 from lightning_nlp.data.predict_input import STDIN
@@ -260,9 +260,7 @@ class NLPCLI(LightningCLI):
         return arguments
 
     def after_fit(self) -> None:
-        """Says where the results are; a fit that a signal stopped does not pass for a finished one."""
-        if self.trainer.received_sigterm:
-            sys.exit(128 + signal.SIGTERM)
+        """Says where the results are."""
         rank_zero_info(f"Run folder: {training.run_folder(self.trainer)}")
         if self.trainer.is_global_zero and (hint := tracker.sync_hint(self.trainer.loggers)):
             rank_zero_info(hint)
@@ -349,6 +347,9 @@ def main(args: list[str] | None = None) -> NLPCLI:
             raise
         # A rank that only learns of another's failure has nothing to add.
         sys.exit(f"error: {' '.join(str(error).split())}" if getattr(rank_zero_only, "rank", 0) == 0 else 1)
+    except SIGTERMException:  # Lightning's, which would end the process as if all were well
+        tracker.finish(exit_code=128 + signal.SIGTERM)
+        sys.exit(128 + signal.SIGTERM)
     except BaseException as error:
         tracker.finish(exit_code=1)
         if getattr(rank_zero_only, "rank", 0) > 0 and "Connection closed by peer" in str(error):
