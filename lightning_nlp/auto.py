@@ -52,6 +52,7 @@ class _Registration(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        """Takes the modules that are waited for, and leaves the finding itself to the finders that follow."""
         if name not in self.waiting or name in self.loaders:
             return None
         self.loaders[name] = importlib.abc.Loader()  # from here on somebody else is asked
