@@ -357,3 +357,8 @@ def main(args: list[str] | None = None) -> NLPCLI:
         raise
     tracker.finish()
     return cli
+
+
+def console() -> None:
+    """The console script: it ends with what this returns as exit code, so nothing."""
+    main()

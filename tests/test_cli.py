@@ -171,6 +171,17 @@ def test_impossible_setting_is_one_line(options, message):
 
 
 @pytest.mark.slow
+def test_console_script_succeeds_and_fails_by_its_exit_code():
+    """Found beside the interpreter, where the package is installed."""
+    import subprocess
+    import sys
+
+    script = Path(sys.executable).with_name("lightning-nlp")
+    assert subprocess.run([script, *FIT, "--trainer.fast_dev_run=true"], capture_output=True).returncode == 0
+    assert subprocess.run([script, *FIT, "--data.subsample=-1"], capture_output=True).returncode == 1
+
+
+@pytest.mark.slow
 def test_error_from_the_shell_is_one_line(repository):
     import subprocess
     import sys

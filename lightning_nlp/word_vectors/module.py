@@ -156,7 +156,7 @@ class SkipGram(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Scores the vectors and shows them."""
         self._score("val")
-        if not self.trainer.sanity_checking:
+        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
             self._show_neighbours()
 
     def on_test_epoch_end(self) -> None:
@@ -165,6 +165,8 @@ class SkipGram(LightningModule):
 
     def on_fit_end(self) -> None:
         """Shows the exported vectors: their neighbours and a map."""
+        if not self.trainer.is_global_zero:
+            return
         words = map_words(self.model, self._show_neighbours())
         if not words:
             return
