@@ -39,7 +39,7 @@ def test_resume_starts_a_run_where_none_is_unfinished():
 
 def test_scoring_a_stopped_run_does_not_finish_it():
     stopped = fit_until_crash(30)
-    main(["test", *SAMPLE, *QUIET, "--ckpt_path=last"])
+    main(["test", *SAMPLE, *QUIET, "--ckpt_path=best"])
     assert main([*FIT, "--resume=auto"]).run.resolve() == stopped
 
 

@@ -141,11 +141,11 @@ def test_checkpoints_hold_plain_values(trained):
 
 
 def test_model_built_in_python_saves_plain_values_too(tmp_path):
-    """Five lines of Python, with an optimizer that has no plain form."""
+    """Five lines of Python, with an optimizer that can be pickled but has no plain form."""
     from lightning_nlp.training import callbacks, new_run
 
     run = new_run(tmp_path)
-    module = SkipGram(SkipGramConfig(dim=6), optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    module = SkipGram(SkipGramConfig(dim=6), optimizer=torch.optim.SGD)
     trainer = Trainer(max_epochs=1, logger=False, enable_progress_bar=False, callbacks=callbacks(module, run))
     trainer.fit(module, SkipGramData(min_count=1))
     loaded = SkipGram.load_from_checkpoint(run / "checkpoints/best.ckpt", weights_only=True)
