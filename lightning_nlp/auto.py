@@ -27,19 +27,20 @@ def register_configs() -> None:
     """Registers every family's config."""
     from transformers import AutoConfig
 
-    from lightning_nlp.word_vectors.config import SkipGramConfig
+    from lightning_nlp.word_vectors.config import CooccurrenceConfig, SkipGramConfig
 
-    AutoConfig.register(SkipGramConfig.model_type, SkipGramConfig)
+    for config in (SkipGramConfig, CooccurrenceConfig):
+        AutoConfig.register(config.model_type, config)
 
 
 def register_models() -> None:
     """Registers every family's model."""
     from transformers import AutoModel
 
-    from lightning_nlp.word_vectors.config import SkipGramConfig
-    from lightning_nlp.word_vectors.model import SkipGramModel
+    from lightning_nlp.word_vectors.model import CooccurrenceModel, SkipGramModel
 
-    AutoModel.register(SkipGramConfig, SkipGramModel)
+    for model in (SkipGramModel, CooccurrenceModel):
+        AutoModel.register(model.config_class, model)
 
 
 class _Registration(importlib.abc.MetaPathFinder, importlib.abc.Loader):

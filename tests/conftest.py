@@ -10,10 +10,11 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook(
-    [f"lightning_nlp.word_vectors.{name}" for name in ("sampling", "loss", "model", "metrics", "pictures", "data")],
-    "beartype.beartype",
+WORD_VECTORS = (
+    *("analogies", "blocks", "counts", "data", "kernel", "loss", "metrics", "model", "optimizer", "pictures"),
+    *("sampling", "similarity", "text", "vectors", "word_pairs"),
 )
+install_import_hook([f"lightning_nlp.word_vectors.{name}" for name in WORD_VECTORS], "beartype.beartype")
 
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")  # read once, when datasets is imported
 torch.set_num_threads(1)  # for models this small one thread is faster, and it waits for no busy neighbour

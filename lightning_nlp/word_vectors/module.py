@@ -1,54 +1,56 @@
-"""Training of skip-gram with negative sampling."""
+"""Training of skip-gram."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pytorch_lightning import LightningModule
+from jsonargparse import lazy_instance
 from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
-from torch.optim import SGD, Adagrad, SparseAdam
+from torch.optim import SGD, Adagrad, Optimizer, SparseAdam
 
-from lightning_nlp.data.vectors import write_vectors
-from lightning_nlp.report.figures import save_figure, scatter_labels
-from lightning_nlp.report.tables import save_table
-from lightning_nlp.training import Schedule, make_plain, run_folder
+from lightning_nlp.training import Linear, Plateau, Schedule, make_plain
 from lightning_nlp.training.compilation import can_compile
 from lightning_nlp.word_vectors.config import SkipGramConfig
-from lightning_nlp.word_vectors.data import SkipGramData, Text
-from lightning_nlp.word_vectors.metrics import MeanLoss, word_pair_correlation
+from lightning_nlp.word_vectors.evaluation import EvaluatedVectors
+from lightning_nlp.word_vectors.metrics import MeanLoss
 from lightning_nlp.word_vectors.model import SkipGramModel
-from lightning_nlp.word_vectors.pictures import map_words, neighbour_rows, plane, probe_words
-from lightning_nlp.word_vectors.sampling import subsample, window_pairs
-from lightning_nlp.word_vectors.vocabulary import Vocabulary
+from lightning_nlp.word_vectors.optimizer import BlockSGD, merge_tables
+from lightning_nlp.word_vectors.sampling import draw_reach, thinned, window_pairs
+from lightning_nlp.word_vectors.text import Text
 
 SPARSE = (SGD, Adagrad, SparseAdam)
 
 
-class SkipGram(LightningModule):
+class SkipGram(EvaluatedVectors):
     """Skip-gram with negative sampling (Mikolov et al. 2013).
 
     Args:
         config: the model's numbers.
-        optimizer: of sparse gradients, unless `config.sparse` is off.
-        scheduler: how the learning rate changes; null keeps it.
+        optimizer: BlockSGD updates the tables in place, compiled; any other has the gradients of sparse rows, or of
+            whole tables where `config.sparse` is off.
+        scheduler: how the learning rate changes; by default to nearly nothing with the words seen; null keeps it.
         neighbours: words given for each word by predict.
+        merge_words: words after which processes that train together bring their tables together, with BlockSGD.
         monitor: the score that chooses `best.ckpt`.
         monitor_mode: whether it should be small or large.
-        compile: fuse the loss into one kernel; worth a minute of compilation on a corpus of millions of words.
+        compile: fuse the loss of other optimizers than BlockSGD into one kernel; worth a minute of compilation on a
+            corpus of millions of words.
     """
 
-    unit = "words"
-    prediction_suffix = "tsv"
+    model: SkipGramModel
 
     def __init__(
         self,
         config: SkipGramConfig,
-        optimizer: OptimizerCallable = Adagrad,
-        scheduler: Schedule | None = None,
+        optimizer: OptimizerCallable = BlockSGD,
+        scheduler: Schedule | None = lazy_instance(Linear, final=0.004),  # noqa: B008 - stateless, made when used
         neighbours: int = 10,
+        merge_words: int = 1_000_000,
         monitor: str = "val/loss",
         monitor_mode: Literal["min", "max"] = "min",
         compile: bool = False,
@@ -58,14 +60,9 @@ class SkipGram(LightningModule):
         make_plain(self.hparams)
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.neighbours, self.compile_loss = neighbours, compile
+        self.neighbours, self.merge_words, self.compile_loss = neighbours, merge_words, compile
         self.monitor, self.monitor_mode = monitor, monitor_mode
         self.losses: dict[str, MeanLoss] = {}
-
-    @property
-    def data(self) -> SkipGramData:
-        """The data module in use."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     # -- model ------------------------------------------------------------------------------------------------------
 
@@ -73,75 +70,98 @@ class SkipGram(LightningModule):
         """Builds the network; a size that is not known yet is that of the data."""
         if hasattr(self, "model"):
             return
-        words = None
-        if self.config.vocab_size is None:
-            words = self.data.vocabulary
-            self.config.vocab_size = self.hparams["config"]["vocab_size"] = len(words.words)
+        words = self.take_words()
         self.model = SkipGramModel(self.config)
         if words is not None:
             self.model.vocabulary = words
-        if self.compile_loss and can_compile():
-            self.model.pair_loss.compile(dynamic=True)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Makes the checkpoint stand alone."""
-        checkpoint["vocabulary"] = self.model.vocabulary.plain()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes the words that the rows of the tables belong to."""
-        self.model.vocabulary = Vocabulary(**checkpoint["vocabulary"])
-
-    def on_fit_start(self) -> None:
-        """Refuses data whose word ids would meet the rows of other words.
-
-        Raises:
-            ValueError: the model has no words, or others than the data.
-        """
-        if list(self.model.vocabulary.words) != list(self.data.vocabulary.words):
-            raise ValueError(
-                f"The model knows {len(self.model.vocabulary.words)} words, and they are not the "
-                f"{len(self.data.vocabulary.words)} of the data. Go on with the text, min_count and max_size that it "
-                "was trained with, or fit a new model."
-            )
 
     def configure_optimizers(self) -> Any:
         """Calls what was given.
 
         Raises:
-            ValueError: the gradients are sparse, and the optimizer or the trainer cannot deal with that.
+            ValueError: the optimizer, the objective and the trainer do not go together.
         """
-        optimizer = self.optimizer(self.parameters())
-        if self.config.sparse and not isinstance(optimizer, SPARSE):
+        optimizer = self.optimizer(self.model.parameters())
+        self.automatic_optimization = not isinstance(optimizer, BlockSGD)
+        if isinstance(optimizer, BlockSGD):
+            self._check_block_sgd()
+            optimizer.prepare(self.config.window)
+        elif self.config.sparse:
+            self._check_sparse(optimizer)
+        if self.compile_loss and self.automatic_optimization and can_compile():
+            self.model.pair_loss.compile(dynamic=True)
+        return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
+
+    def _check_block_sgd(self) -> None:
+        if self.config.loss != "negative_sampling":
+            raise ValueError(f"BlockSGD has no {self.config.loss} loss: take torch.optim.SGD, Adagrad or SparseAdam.")
+        if self.trainer.gradient_clip_val or self.trainer.accumulate_grad_batches > 1:
+            raise ValueError(
+                "BlockSGD steps block by block: trainer.gradient_clip_val and trainer.accumulate_grad_batches have no "
+                "effect. Leave them out, or take torch.optim.SGD, Adagrad or SparseAdam."
+            )
+        if isinstance(self.scheduler, Plateau):
+            raise ValueError("BlockSGD steps its schedule by words: take another than Plateau.")
+        if self.compile_loss:
+            rank_zero_warn("model.compile has no effect with BlockSGD, which has a compiled kernel of its own.")
+
+    def _check_sparse(self, optimizer: Optimizer) -> None:
+        if not isinstance(optimizer, SPARSE):
             raise ValueError(
                 f"{type(optimizer).__name__} takes no sparse gradients: set model.config.sparse to false, or take "
                 f"one of {', '.join(kind.__name__ for kind in SPARSE)}."
             )
-        if self.config.sparse and self.trainer.gradient_clip_val:
+        if self.trainer.gradient_clip_val:
             raise ValueError("trainer.gradient_clip_val: sparse gradients are not clipped; set config.sparse to false.")
-        return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
-
-    def export(self, folder: Path) -> None:
-        """Writes the model folder, and the vectors in the word2vec format, binary and text."""
-        self.model.save_pretrained(folder)
-        vectors = self.model.centre.weight.detach().float().cpu().numpy()
-        for name, binary in (("vectors.bin", True), ("vectors.txt", False)):
-            write_vectors(folder / name, self.model.vocabulary.words, vectors, binary)
 
     # -- training ---------------------------------------------------------------------------------------------------
 
-    def pair_losses(self, batch: Text) -> Float[Tensor, "pairs"]:
-        """Thins out frequent words, draws windows and noise, and returns the loss of each pair."""
-        stays = subsample(batch.keep)
-        tokens, sentence = batch.tokens[stays], batch.sentence[stays]
-        centres, contexts = window_pairs(sentence, self.config.window)
-        return self.model.loss(tokens[centres], tokens[contexts])
+    def on_train_start(self) -> None:
+        """Remembers the tables that all processes begin with."""
+        self.words_apart = 0
+        self.tables_together: list[Tensor] = []
+        if self.trainer.world_size > 1 and not self.automatic_optimization:
+            self.tables_together = [table.detach().clone() for table in self.model.parameters()]
 
     def training_step(self, batch: Text, batch_idx: int) -> dict[str, Any]:
-        """Returns the mean loss of the batch's pairs, and the words read for it."""
+        """Trains on the pairs of the batch; returns their mean loss where it is known, and the words read."""
+        if not self.automatic_optimization:
+            return self._step_in_place(batch, batch_idx)
         losses = self.pair_losses(batch)
         loss = losses.sum() / max(1, len(losses))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=max(1, len(losses)))
         return {"loss": loss, "units": len(batch.tokens)}
+
+    def pair_losses(self, batch: Text) -> Float[Tensor, "pairs"]:
+        """Thins out frequent words, draws windows and noise, and returns the loss of each pair."""
+        tokens, sentence = thinned(*batch)
+        centres, contexts = window_pairs(sentence, draw_reach(len(tokens), self.config.window, tokens.device))
+        return self.model.loss(tokens[centres], tokens[contexts])
+
+    def _step_in_place(self, batch: Text, batch_idx: int) -> dict[str, Any]:
+        optimizer: Any = self.optimizers()
+        interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        is_shown = batch_idx == 0 or (self.trainer.global_step + 1) % interval == 0
+        numbers = {"window": self.config.window, "negatives": self.config.negatives}
+        with one_thread():
+            text = self.model.draw_blocks(*thinned(*batch), optimizer.noise)
+            summed = optimizer.step(text=text, **numbers, with_loss=is_shown)
+        for schedule in self.trainer.lr_scheduler_configs:
+            schedule.scheduler.step()  # type: ignore[call-arg]
+        self._merge(len(batch.tokens))
+        found: dict[str, Any] = {"units": len(batch.tokens)}
+        if summed is not None:
+            loss, pairs = summed
+            found["loss"] = torch.tensor(loss / max(1, pairs))
+            self.log("train/loss", found["loss"], prog_bar=True, batch_size=max(1, pairs))
+        return found
+
+    def _merge(self, words: int) -> None:
+        """Brings the tables of all processes together now and then, and at the end of an epoch."""
+        self.words_apart += words
+        if self.tables_together and (self.trainer.is_last_batch or self.words_apart >= self.merge_words):
+            merge_tables([table.data for table in self.model.parameters()], self.tables_together)
+            self.words_apart = 0
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
@@ -153,27 +173,6 @@ class SkipGram(LightningModule):
         """Adds up the loss on a test set."""
         self._add_loss((self.data.test_splits() or ["test"])[dataloader_idx], batch, batch_idx)
 
-    def on_validation_epoch_end(self) -> None:
-        """Scores the vectors and shows them."""
-        self._score("val")
-        if self.trainer.is_global_zero and not self.trainer.sanity_checking:
-            self._show_neighbours()
-
-    def on_test_epoch_end(self) -> None:
-        """Scores the vectors."""
-        self._score("test")
-
-    def on_fit_end(self) -> None:
-        """Shows the exported vectors: their neighbours and a map."""
-        if not self.trainer.is_global_zero:
-            return
-        words = map_words(self.model, self._show_neighbours())
-        if not words:
-            return
-        ids = torch.tensor([self.model.vocabulary.find(word) for word in words], device=self.device)
-        figure = scatter_labels(plane(self.model.centre(ids)), words, "Words by direction, two principal axes")
-        save_figure(figure, "map", run_folder(self.trainer), self.trainer.loggers)
-
     def _add_loss(self, name: str, batch: Text, batch_idx: int) -> None:
         if len(batch.tokens) == 0:
             return
@@ -183,26 +182,21 @@ class SkipGram(LightningModule):
             torch.manual_seed(batch_idx)  # the same windows and noise at every validation
             self.losses[name].update(self.pair_losses(batch))
 
-    def _score(self, stage: str) -> None:
+    def score(self, stage: str) -> None:
+        """Logs the mean losses, and what `EvaluatedVectors` scores."""
         for name, metric in self.losses.items():
             if (loss := metric.compute()) is not None:
                 self.log(f"{name}/loss", loss, prog_bar=stage == "val")
         self.losses.clear()
-        for name, gold in self.data.word_pairs(stage).items():
-            correlation, coverage = word_pair_correlation(self.model.centre.weight, self.model.vocabulary, gold)
-            self.log(f"{stage}/{name}", correlation, prog_bar=stage == "val")
-            self.log(f"{stage}/{name}_coverage", coverage)
+        super().score(stage)
 
-    def _show_neighbours(self) -> list[str]:
-        probes = probe_words(self.model.vocabulary, self.data.probes)
-        rows = neighbour_rows(self.model, probes)
-        save_table(["word", "neighbours"], rows, "neighbours", run_folder(self.trainer), self.trainer.loggers)
-        return probes
 
-    def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
-        """Returns for each word its neighbours, `word<TAB>neighbour<TAB>cosine` a line; an unknown word has none."""
-        words = [word.strip() for _, word in batch]
-        found = self.model.neighbours(words, self.neighbours)
-        lines = [[f"{word}\t{near}\t{cosine:.4f}" for near, cosine in row] for word, row in zip(words, found)]
-        texts = ["\n".join(rows or [f"{word}\t\t"]) for word, rows in zip(words, lines)]
-        return [(place, text) for (place, _), text in zip(batch, texts)]
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keeps torch to one thread: for work this small others cost more than they do, the more so on busy machines."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize, pad
 
-from lightning_nlp.word_vectors.model import SkipGramModel
+from lightning_nlp.word_vectors.analogies import AnalogyScores
+from lightning_nlp.word_vectors.model import WordVectorModel
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
 NEIGHBOURS = 5
@@ -27,13 +28,22 @@ def probe_words(vocabulary: Vocabulary, wanted: Sequence[str] | None, count: int
     return [vocabulary.words[place] for place in np.unique(places.clip(max=size - 1))]
 
 
-def neighbour_rows(model: SkipGramModel, words: Sequence[str]) -> list[list[str]]:
+def neighbour_rows(model: WordVectorModel, words: Sequence[str]) -> list[list[str]]:
     """Returns a row for each word: itself and its nearest neighbours with their cosines."""
     found = model.neighbours(words, NEIGHBOURS)
     return [[word, ", ".join(f"{near} {cosine:.2f}" for near, cosine in row)] for word, row in zip(words, found)]
 
 
-def map_words(model: SkipGramModel, probes: Sequence[str], near: int = 3) -> list[str]:
+def analogy_rows(scores: AnalogyScores) -> list[list[str | int | float | None]]:
+    """Returns a row for each section and one for all: accuracy, coverage, accuracy of all, and questions."""
+    parts = {**scores.sections, "all": scores.overall}
+    return [
+        [name, round(part.accuracy, 2), round(part.coverage, 2), round(part.accuracy_of_all, 2), part.total]
+        for name, part in parts.items()
+    ]
+
+
+def map_words(model: WordVectorModel, probes: Sequence[str], near: int = 3) -> list[str]:
     """Returns the words of a map: the probes, each with its nearest neighbours."""
     rows = zip(probes, model.neighbours(probes, near))
     return list(dict.fromkeys(word for probe, row in rows for word in (probe, *(name for name, _ in row))))

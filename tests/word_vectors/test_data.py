@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.word_vectors.data import Blocks, SkipGramData, Text, read_word_pairs
+from lightning_nlp.word_vectors.data import SkipGramData, read_word_pairs
 from lightning_nlp.word_vectors.sampling import keep_probability
+from lightning_nlp.word_vectors.text import READ_TOGETHER, Text
 
 # Lines as they come: several kinds of white space, an empty line, a carriage return, characters some count as spaces.
 LINES = ["the cat\u00a0sat", "", "  a\tdog \x85 ran ", "zero\u200bwidth the \u3000 cat", "tail\r", "the end\u2028the"]
@@ -64,41 +65,12 @@ def text_file(name: str, lines: list[str]) -> str:
 # -- batches --------------------------------------------------------------------------------------------------------
 
 
-@given(
-    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=30),
-    size=st.integers(1, 40),
-    batch=st.integers(1, 4),
-)
-@settings(max_examples=100, deadline=None)
-def test_blocks_hold_every_sentence_once_and_whole(lengths, size, batch):
-    tokens = np.arange(sum(lengths), dtype=np.int32)  # every token is another, so that none can stand for another
-    blocks = Blocks(tokens, np.array(lengths), size, torch.rand(len(tokens)))
-    expected = [tuple(part.tolist()) for part in np.split(tokens, np.cumsum(lengths)[:-1])]
-    batches = [
-        blocks.__getitems__([*range(len(blocks))][start : start + batch]) for start in range(0, len(blocks), batch)
-    ]
-    assert [sentence for text in batches for sentence in sentences(text)] == expected
-    for text in batches:
-        torch.testing.assert_close(text.keep, blocks.keep[text.tokens])
-        assert (text.sentence.diff() >= 0).all()
-
-
-@given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=30), size=st.integers(1, 40))
-@settings(max_examples=50, deadline=None)
-def test_blocks_have_their_size(lengths, size):
-    """Give or take a sentence; the last has what is left."""
-    blocks = Blocks(np.zeros(sum(lengths), np.int32), np.array(lengths), size, torch.ones(1))
-    sizes = [len(blocks.__getitems__([block]).tokens) for block in range(len(blocks))]
-    assert all(abs(found - size) < max(lengths) for found in sizes[:-1])
-    assert 0 < sizes[-1] < size + max(lengths)
-
-
 def test_an_epoch_reads_every_sentence_once():
     data = prepared()
     batches = epoch(data)
     assert Counter(sentence for batch in batches for sentence in batch) == corpus(data, "train")
     sizes = [sum(map(len, batch)) for batch in batches]
-    assert max(sizes) < data.batch_tokens + 8 * 13  # eight blocks, each by less than a sentence too long
+    assert max(sizes) < data.batch_tokens + 13 * data.batch_tokens // READ_TOGETHER  # each block by a sentence too long
     assert len(batches) == len(data.train_dataloader())
 
 
@@ -113,7 +85,8 @@ def test_order_is_that_of_seed_and_epoch(monkeypatch):
 def test_batches_follow_batch_tokens():
     small, large = (prepared(batch_tokens=size).train_dataloader() for size in (512, 4096))
     assert len(small) == pytest.approx(8 * len(large), abs=8)
-    assert {len(batch) for batch in epoch(prepared(batch_tokens=1))} == {1}  # a sentence is the least
+    least = [sum(map(len, batch)) for batch in epoch(prepared(batch_tokens=1))]
+    assert max(least) < READ_TOGETHER + 13
 
 
 def test_each_token_carries_its_chance_to_stay():
@@ -158,7 +131,7 @@ def test_streaming_prepares_the_same(tmp_path, monkeypatch):
         data = prepared(path="text", data_files=files, streaming=streaming, cache_dir=str(tmp_path / str(streaming)))
         folders.append({file.name: file.read_bytes() for file in data.prepared.iterdir() if file.suffix != ".lock"})
     assert folders[0] == folders[1]
-    assert {"vocabulary.json", "train.tokens.npy", "validation.lengths.npy"} <= folders[0].keys()
+    assert {"vocabulary.json", "train.tokens", "validation.bounds.npy"} <= folders[0].keys()
 
 
 def test_vocabulary_options_are_part_of_the_folder_and_training_options_are_not():
@@ -227,6 +200,17 @@ def test_what_is_no_word_pair_is_refused(line, found):
     with pytest.raises(ValueError, match=f"data.pairs.simlex: pairs.tsv, {found}") as caught:
         read_word_pairs(Path(file), "data.pairs.simlex")
     assert "\n" not in str(caught.value)
+
+
+def test_analogies_are_read_before_training():
+    with pytest.raises(ValueError, match=r"data\.analogies: questions\.txt, line 2: 3 words"):
+        prepared(analogies=text_file("questions.txt", [": capitals", "Athens Greece Oslo"]))
+    data = prepared(analogies=text_file("questions.txt", [": capitals", "Athens Greece Oslo Norway"]))
+    questions = data.word_analogies()
+    assert questions is not None
+    assert list(questions.sections) == ["capitals"]
+    (batch,) = data.val_dataloader()
+    assert SkipGramData().word_analogies() is None
 
 
 def test_the_sample_world_brings_word_pairs_and_files_take_their_place():

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from lightning_nlp.word_vectors.metrics import MeanLoss, WordPairs, word_pair_correlation
+from lightning_nlp.word_vectors.metrics import MeanLoss
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
+from lightning_nlp.word_vectors.word_pairs import WordPairs, word_pair_correlation
 
 WORDS = [f"w{place}" for place in range(30)]
 VOCABULARY = Vocabulary(WORDS, [1] * 30)

@@ -18,8 +18,8 @@ from lightning_nlp import training
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.word_vectors import SkipGram, SkipGramConfig, SkipGramData
-from lightning_nlp.word_vectors.data import Text
-from lightning_nlp.word_vectors.sampling import subsample, window_pairs
+from lightning_nlp.word_vectors.sampling import draw_reach, subsample, window_pairs
+from lightning_nlp.word_vectors.text import Text
 
 SAMPLE = ["-c", "configs/word_vectors/sample.yaml"]
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -113,7 +113,8 @@ def test_one_batch_is_learnt_to_the_floor_of_the_objective(monkeypatch):
     notes, callbacks = Notes(), training.callbacks
     monkeypatch.setattr(training, "callbacks", lambda *given: [*callbacks(*given), notes])
     overlay = ["-c", "configs/trainer/debug.yaml", "--trainer.max_epochs=100"]
-    model = ["--model.config.dim=64", "--model.optimizer.lr=0.3"]
+    model = ["--model.config.dim=64", "--model.optimizer=torch.optim.Adagrad", "--model.optimizer.lr=0.3"]
+    model += ["--model.scheduler=null"]
     few_words = ["--data.max_size=60", "--data.subsample=0.01"]  # that each pair is seen often enough to be learnt
     module = main(["fit", *SAMPLE, *overlay, *QUIET, *model, *few_words]).model
 
@@ -174,7 +175,7 @@ def test_expected_pairs_are_the_mean_of_those_drawn():
     keep, times = torch.linspace(0.2, 1, 9), 4000
     stays = subsample(keep.repeat(times))
     sentences = (sentence + 2 * torch.arange(times)[:, None]).flatten()
-    places = window_pairs(sentences[stays], 3)
+    places = window_pairs(sentences[stays], draw_reach(int(stays.sum()), 3))
     drawn = np.zeros((9, 9))
     np.add.at(drawn, tuple(tokens.repeat(times)[stays][side].numpy() for side in places), 1)
     expected = expected_pairs(Text(tokens, sentence, keep), 3, 9)

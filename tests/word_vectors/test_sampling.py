@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from lightning_nlp.word_vectors.sampling import (
     draw_noise,
+    draw_reach,
+    draw_shared_noise,
     keep_probability,
     noise_distribution,
+    search_guide,
     subsample,
     window_pairs,
 )
@@ -58,15 +61,15 @@ def test_tokens_stay_as_often_as_they_should():
 )
 @settings(max_examples=100, deadline=None)
 def test_each_centre_sees_all_words_within_one_reach(lengths, window, seed):
-    """For some reach from 1 to the window: every place of its sentence within it once, and no other."""
+    """Every place of its sentence within it once, and no other."""
     sentence = [number for number, length in enumerate(lengths) for _ in range(length)]
     torch.manual_seed(seed)
-    centres, contexts = window_pairs(torch.tensor(sentence, dtype=torch.long), window)
+    reach = draw_reach(len(sentence), window)
+    centres, contexts = window_pairs(torch.tensor(sentence, dtype=torch.int32), reach)
     seen = Counter(zip(centres.tolist(), contexts.tolist()))
-    for centre in range(len(sentence)):
-        found = Counter({context: times for (place, context), times in seen.items() if place == centre})
-        assert any(found == Counter(brute_force(sentence, centre, reach)) for reach in range(1, window + 1))
-    assert all(0 <= place < len(sentence) for pair in seen for place in pair)
+    expected = [(place, c) for place, far in enumerate(reach.tolist()) for c in brute_force(sentence, place, far)]
+    assert seen == Counter(expected)
+    assert all(1 <= far <= window for far in reach.tolist())
 
 
 def brute_force(sentence: list[int], centre: int, reach: int) -> list[int]:
@@ -79,7 +82,7 @@ def test_near_words_count_more():
     """A reach drawn evenly from 1 to n is at least d in n - d + 1 of n cases."""
     torch.manual_seed(0)
     window, places = 5, 20_000
-    centres, contexts = window_pairs(torch.zeros(places, dtype=torch.long), window)
+    centres, contexts = window_pairs(torch.zeros(places, dtype=torch.int32), draw_reach(places, window))
     distance = Counter((contexts - centres).tolist())
     for away in range(1, window + 1):
         chance = (window - away + 1) / window
@@ -91,7 +94,7 @@ def test_near_words_count_more():
 
 def test_places_draw_their_reach_apart_and_both_sides_share_it():
     torch.manual_seed(0)
-    centres, contexts = window_pairs(torch.zeros(1000, dtype=torch.long), 2)
+    centres, contexts = window_pairs(torch.zeros(1000, dtype=torch.int32), draw_reach(1000, 2))
     right, left = (set(centres[contexts - centres == step].tolist()) for step in (2, -2))
     inner = set(range(2, 998))
     assert right & inner == left & inner
@@ -128,3 +131,47 @@ def test_rare_words_keep_their_share_in_a_large_vocabulary():
 
 def test_without_pairs_there_is_no_noise():
     assert draw_noise(noise_distribution(torch.tensor(COUNTS), 0.75), 0, 5).shape == (0, 5)
+
+
+# -- noise that blocks share ----------------------------------------------------------------------------------------
+
+
+@given(
+    counts=st.lists(st.integers(0, 50), min_size=1, max_size=40).filter(any),
+    seed=st.integers(0, 99),
+    count=st.sampled_from([1, 3, 16]),
+)
+@settings(max_examples=100, deadline=None)
+def test_shared_noise_is_the_inverse_of_the_distribution(counts, seed, count):
+    """The guided search finds what a binary search finds, one word in each equal part of the distribution."""
+    cumulative = noise_distribution(torch.tensor(counts), 0.75)
+    torch.manual_seed(seed)
+    drawn = draw_shared_noise(cumulative, search_guide(cumulative), 5, count)
+    torch.manual_seed(seed)
+    draws = (torch.rand(count, 5, dtype=torch.double) + torch.arange(count)[:, None]) / count
+    torch.testing.assert_close(drawn, torch.searchsorted(cumulative, draws.T.contiguous(), out_int32=True))
+
+
+def test_shared_noise_follows_the_distribution_and_varies_less():
+    cumulative = noise_distribution(torch.tensor(COUNTS), 0.75)
+    chances = cumulative.diff(prepend=torch.zeros(1)).numpy()
+    torch.manual_seed(0)
+    shared = draw_shared_noise(cumulative, search_guide(cumulative), 5000, 16)
+    apart = draw_noise(cumulative, 5000, 16)
+    np.testing.assert_allclose(np.bincount(shared.flatten(), minlength=7) / 80_000, chances, atol=0.006)
+    of_most_frequent = [(noise == 0).sum(1).double().std() for noise in (shared, apart)]
+    assert of_most_frequent[0] < 0.5 * of_most_frequent[1]
+
+
+def test_shared_noise_is_a_word_whatever_is_drawn(monkeypatch):
+    cumulative = noise_distribution(torch.tensor(COUNTS), 0.75)
+    for draw in (0.0, 1 - 2**-53, 1.0):
+        monkeypatch.setattr(torch, "rand", lambda *size, draw=draw, **_: torch.full(size, draw, dtype=torch.double))
+        noise = draw_shared_noise(cumulative, search_guide(cumulative), 2, 32)
+        assert noise.shape == (2, 32)
+        assert noise.max() < len(COUNTS)
+
+
+def test_a_window_beyond_a_byte_is_refused():
+    with pytest.raises(ValueError, match=r"config\.window is 256, expected at most 255"):
+        draw_reach(3, 256)

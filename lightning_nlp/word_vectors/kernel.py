@@ -1,0 +1,114 @@
+"""The compiled kernel of skip-gram, `kernel.cpp`: built by the machine's own compiler when first needed, and kept."""
+
+import ctypes
+import platform
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lightning_nlp.data.preparation import cache_root, file_digest, prepare_once
+from lightning_nlp.word_vectors.blocks import TOKENS, Blocks
+
+SOURCE = Path(__file__).with_name("kernel.cpp")
+LIBRARY = "kernel.so"
+FLAGS = [
+    "-O3",
+    "-march=native",
+    "-mprefer-vector-width=512",
+    "-fno-math-errno",
+    "-std=c++17",
+    "-pthread",
+    "-shared",
+    "-fPIC",
+]
+POINTER, LONG, INT, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
+
+Kernel = Callable[..., None]
+
+
+@cache
+def load_kernel(dim: int, window: int, noise: int) -> Kernel | None:
+    """Returns the compiled kernel for these numbers; None, with a warning, where it cannot be compiled.
+
+    Args:
+        dim: numbers in a word vector.
+        window: largest distance of a context word.
+        noise: noise words of a block.
+    """
+    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
+    if compiler is None:
+        _warn("there is no C++ compiler (g++ or clang++)")
+        return None
+    numbers = {"DIM": dim, "WINDOW": window, "NOISE": noise, "TOKENS": TOKENS}
+    command = [compiler, *FLAGS, *(f"-D{name}={value}" for name, value in numbers.items()), str(SOURCE)]
+    key = {"command": command[:-1], "source": file_digest(SOURCE), "processor": _processor()}
+    try:
+        folder = prepare_once(cache_root() / "kernels", key, lambda folder: _compile(command, folder))
+    except subprocess.CalledProcessError as error:
+        _warn(f"{compiler} failed: {(error.stderr.strip() or 'no message').splitlines()[0]}")
+        return None
+    function = ctypes.CDLL(str(folder / LIBRARY)).skip_gram
+    function.argtypes = [POINTER] * 5 + [LONG, POINTER, FLOAT, FLOAT, INT, POINTER]
+    function.restype = None
+    return function
+
+
+def kernel_update(
+    kernel: Kernel,
+    centre: Float[Tensor, "vocab dim"],
+    context: Float[Tensor, "vocab dim"],
+    text: Blocks,
+    negatives: int,
+    rate: float,
+    threads: int,
+    with_loss: bool,
+) -> tuple[float, int] | None:
+    """Does what `block_update` does.
+
+    Args:
+        kernel: as from `load_kernel`.
+        centre: vectors as centres, changed in place.
+        context: vectors as contexts, likewise.
+        text: the text.
+        negatives: noise words that count for each pair.
+        rate: the learning rate.
+        threads: above 1 they write to the tables without waiting for each other.
+        with_loss: computing the loss takes about as long as the rest.
+
+    Returns:
+        Sum of the losses of all pairs and their number, if asked for.
+    """
+    kinds = (torch.float32, torch.float32, torch.int32, torch.int32, torch.uint8, torch.int32)
+    arrays = (centre, context, text.tokens, text.sentence, text.reach, text.noise)
+    assert all(array.dtype == kind and array.is_contiguous() and array.is_cpu for array, kind in zip(arrays, kinds))
+    loss = np.zeros(2)
+    places = [array.data_ptr() for array in arrays]
+    given = loss.ctypes.data if with_loss else None
+    kernel(*places[:5], len(text.tokens), places[5], negatives, rate, threads, given)
+    return (float(loss[0]), int(loss[1])) if with_loss else None
+
+
+def _compile(command: list[str], folder: Path) -> None:
+    subprocess.run([*command, "-o", str(folder / LIBRARY)], check=True, capture_output=True, text=True)
+
+
+def _processor() -> str:
+    """Names what `-march=native` means here: homes are shared by machines of a cluster, and so is the cache."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+    return f"{platform.machine()} {features}"
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"Skip-gram's kernel is not compiled, because {reason}: running in torch, about ten times slower.", stacklevel=3
+    )
