@@ -244,6 +244,8 @@ class NLPCLI(LightningCLI):
         config = {**self._get(self.config_init, "trainer"), "default_root_dir": str(self.run), **kwargs}
         command = shlex.join(["python", "cli.py", *self.arguments])
         extra = training.callbacks(self.model, self.run, self.saved_config, command)
+        plugins = config.get("plugins") or []
+        config["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), training.StreamedCheckpoints()]
         if config.get("enable_progress_bar") is not False:
             extra.append(training.Progress())
         if config.get("logger") and self.subcommand == "fit":

@@ -10,15 +10,22 @@ from tests import cli_runs
 from tests.cli_runs import FIT, QUIET, ROOT, SAMPLE, fit_until_crash, same_weights
 from tests.wandb_file import offline_runs
 
+AUTOGRAD = ["--model.optimizer=torch.optim.Adagrad", "--model.optimizer.lr=0.1"]
 
-@pytest.mark.parametrize("batches", [30, 25, 7], ids=["in an epoch", "between epochs", "in the first epoch"])
-def test_crashed_run_goes_on_to_the_same_weights(monkeypatch, batches):
+
+@pytest.mark.parametrize(
+    ("batches", "options"),
+    [(30, []), (25, []), (7, []), (30, AUTOGRAD), (30, [*AUTOGRAD, "--model.scheduler=null"])],
+    ids=["in an epoch", "between epochs", "in the first epoch", "automatic optimization", "no schedule"],
+)
+def test_crashed_run_goes_on_to_the_same_weights(monkeypatch, batches, options):
     """Last checkpoint after every batch; the crash loses the batch it falls in and nothing else."""
     monkeypatch.setattr("lightning_nlp.training.checkpoints.LastCheckpoint.__init__.__defaults__", (0.0,))
-    straight = main(FIT).run
+    monkeypatch.setattr(cli_runs, "FIT", [*FIT, *options])
+    straight = main([*FIT, *options]).run
     crashed = fit_until_crash(batches)
     assert not (crashed / "metrics.json").exists()
-    resumed = main([*FIT, "--resume=auto"]).run
+    resumed = main([*FIT, *options, "--resume=auto"]).run
     assert resumed.resolve() == crashed
     assert same_weights(straight / "checkpoints/last.ckpt", resumed / "checkpoints/last.ckpt")
     assert (resumed / "metrics.json").exists()
@@ -81,7 +88,7 @@ def test_resumed_run_keeps_its_architecture():
 )
 def test_failed_fit_leaves_latest_alone(options):
     good = main([*FIT, "--trainer.max_epochs=1"]).run.resolve()
-    with pytest.raises(ValueError, match=r"pairs\.mine|sparse|max_epochs"):
+    with pytest.raises(ValueError, match=r"pairs\.mine|sparse|gradient_clip_val|max_epochs"):
         main([*FIT, *options])
     assert (ROOT / "latest").resolve() == good
     assert len(list(ROOT.iterdir())) == 2
@@ -111,8 +118,9 @@ def test_resumed_run_takes_the_new_learning_rate(monkeypatch):
     fit_until_crash(30)
     built = {}
     monkeypatch.setattr(NLPCLI, "before_fit", lambda cli: built.update(optimizer=cli.model.optimizer), raising=False)
-    main([*FIT, "--resume=auto", "--model.optimizer.lr=0.05"])
-    assert built["optimizer"]([torch.nn.Parameter(torch.ones(1))]).defaults["lr"] == 0.05
+    main([*FIT, "--resume=auto", "--model.optimizer.lr=0.04"])
+    tables = [torch.nn.Parameter(torch.ones(1, 1)) for _ in range(2)]
+    assert built["optimizer"](tables).defaults["lr"] == 0.04
 
 
 def test_tracker_run_is_continued(monkeypatch):

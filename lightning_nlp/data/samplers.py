@@ -281,6 +281,19 @@ def position(trainer: Trainer | None) -> tuple[int, int]:
     return epoch.processed, batch.current.processed
 
 
+def load_again(trainer: Trainer) -> None:
+    """Lets Lightning ask for the training loader once more, if training goes on somewhere in its middle.
+
+    A schedule that asks for the number of steps makes it ask before it restores its counters, and then the sampler
+    began at the beginning. To be called from `on_train_start`.
+
+    Args:
+        trainer: whose counters are restored by now.
+    """
+    if position(trainer) != (0, 0):
+        trainer.fit_loop._combined_loader = None
+
+
 def settle_epoch(checkpoint: dict[str, Any]) -> None:
     """Rewrites the counters of a checkpoint written at the end of an epoch so that Lightning resumes it exactly.
 

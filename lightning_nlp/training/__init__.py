@@ -6,7 +6,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule
 
-from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint
+from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint, StreamedCheckpoints
 from lightning_nlp.training.determinism import ReseedEachBatch
 from lightning_nlp.training.export import ExportBest
 from lightning_nlp.training.hyperparameters import make_plain
@@ -45,6 +45,7 @@ __all__ = [
     "ReseedEachBatch",
     "RunFolder",
     "Schedule",
+    "StreamedCheckpoints",
     "callbacks",
     "make_plain",
     "new_run",

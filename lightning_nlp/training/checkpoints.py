@@ -6,16 +6,31 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.utilities import rank_zero_info
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from lightning_nlp.data.samplers import settle_epoch
+from lightning_nlp.data.preparation import renamed_when_whole
+from lightning_nlp.data.samplers import load_again, settle_epoch
 from lightning_nlp.training.measure import Measure
 from lightning_nlp.training.run_folder import BEST, LAST, run_folder
 
 BATCHES_BETWEEN_QUESTIONS = 50
+
+
+class StreamedCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints straight to their file: Lightning's own way holds all of one in memory a second time."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Writes a checkpoint, whole or not at all; what is no local file is left to Lightning."""
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+        else:
+            with renamed_when_whole(Path(path)) as unfinished:
+                torch.save(checkpoint, unfinished)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -78,8 +93,9 @@ class LastCheckpoint(Checkpoint):
             settle_epoch(checkpoint)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
+        """Starts the clock, and the batches where the checkpoint left them."""
         self.saved_at = time.monotonic()
+        load_again(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

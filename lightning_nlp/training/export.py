@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
-from lightning_nlp.training.run_folder import BEST, run_folder
+from lightning_nlp.training.run_folder import BEST, LAST, run_folder
 
 
 @runtime_checkable
@@ -37,8 +37,10 @@ class ExportBest(Callback):
         if not (run_folder(trainer) / BEST).exists():
             rank_zero_warn("Nothing was trained, so nothing is exported: trainer.max_epochs or max_steps is 0.")
             return
-        best = torch.load(run_folder(trainer) / BEST, weights_only=True, map_location=pl_module.device)
-        pl_module.load_state_dict(best["state_dict"])
+        file = run_folder(trainer) / BEST
+        best = torch.load(file, weights_only=True, map_location=pl_module.device, mmap=True)
+        if not file.samefile(run_folder(trainer) / LAST):  # else the module holds these weights already
+            pl_module.load_state_dict(best["state_dict"])
         if trainer.is_global_zero and isinstance(pl_module, Exportable):
             folder = run_folder(trainer) / "export"
             temporary = folder.with_name("export.tmp")

@@ -1,5 +1,6 @@
 """The numbers of a skip-gram model, and of co-occurrence counts."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from transformers import PreTrainedConfig
@@ -31,9 +32,8 @@ class SkipGramConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuses numbers that no model can have."""
         super().__post_init__(**kwargs)
-        for name in ("dim", "window", "negatives"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"config.{name} is {getattr(self, name)}, expected at least 1.")
+        at_least_one(self, "dim", "window", "negatives")
+        one_of(self, "loss", ("negative_sampling", "softmax"))
 
 
 class CooccurrenceConfig(PreTrainedConfig):
@@ -66,6 +66,19 @@ class CooccurrenceConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuses numbers that no model can have."""
         super().__post_init__(**kwargs)
-        for name in ("dim", "window", "shift"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"config.{name} is {getattr(self, name)}, expected at least 1.")
+        at_least_one(self, "dim", "window", "shift")
+        one_of(self, "weighting", ("flat", "linear", "harmonic"))
+        one_of(self, "transform", ("counts", "log", "ppmi"))
+
+
+def at_least_one(config: PreTrainedConfig, *names: str) -> None:
+    """Raises a `ValueError` for a number below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"config.{name} is {getattr(config, name)}, expected at least 1.")
+
+
+def one_of(config: PreTrainedConfig, name: str, known: Sequence[str]) -> None:
+    """Raises a `ValueError` for a word that is not known; transformers does not check them."""
+    if getattr(config, name) not in known:
+        raise ValueError(f"config.{name} is {getattr(config, name)!r}, expected one of {', '.join(known)}.")

@@ -4,7 +4,7 @@ After Levy, Goldberg & Dagan 2015, "Improving Distributional Similarity with Les
 Counts that are factorised as they are, or their logarithms, are the course's (Stanford CS224N, assignment 1).
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,7 +15,6 @@ from torch import Tensor
 
 Weighting: TypeAlias = Literal["flat", "linear", "harmonic"]
 Transform: TypeAlias = Literal["counts", "log", "ppmi"]
-WEIGHTINGS = ("flat", "linear", "harmonic")
 
 PAIRS_AT_ONCE = 1 << 22  # pairs gathered before they are sorted
 STEP = 2.0**-20  # distance weights are multiples of it, so that sums below 2**33 are exact
@@ -24,7 +23,7 @@ ROUNDING = 1e-5  # share of the largest singular value below which others are no
 # -- counting -------------------------------------------------------------------------------------------------------
 
 
-def distance_weights(window: int, weighting: Weighting) -> Float[np.ndarray, "window"]:
+def distance_weights(window: int, weighting: str) -> Float[np.ndarray, "window"]:
     """Returns what a context word counts at the distances 1 to `window` (section 3.1, "dynamic context window").
 
     Args:
@@ -37,8 +36,8 @@ def distance_weights(window: int, weighting: Weighting) -> Float[np.ndarray, "wi
     """
     if window < 1:
         raise ValueError(f"window is {window}, expected at least 1.")
-    if weighting not in WEIGHTINGS:
-        raise ValueError(f"weighting is {weighting!r}, expected one of {', '.join(WEIGHTINGS)}.")
+    if weighting not in get_args(Weighting):
+        raise ValueError(f"weighting is {weighting!r}, expected one of {', '.join(get_args(Weighting))}.")
     distance = np.arange(1, window + 1)
     weights = {"flat": np.ones(window), "linear": (window - distance + 1) / window, "harmonic": 1 / distance}
     return np.round(weights[weighting] / STEP) * STEP
@@ -57,7 +56,7 @@ class CooccurrenceCounts:
         weighting: what a context word counts at its distance, as in `distance_weights`.
     """
 
-    def __init__(self, vocab_size: int, window: int = 5, weighting: Weighting = "linear") -> None:
+    def __init__(self, vocab_size: int, window: int = 5, weighting: str = "linear") -> None:
         self.vocab_size = vocab_size
         self.weights = distance_weights(window, weighting)
         self._waiting: list[tuple[np.ndarray, np.ndarray, float]] = []  # higher ids, lower ids, weight
@@ -117,13 +116,13 @@ def ppmi(counts: csr_array, smoothing: float = 0.75, shift: float = 1.0) -> csr_
     """Turns co-occurrence counts into positive pointwise mutual information, in their own memory.
 
     With P(c) the smoothed share of a context, its count to the power `smoothing` over the sum of such powers, an entry
-    is max(0, log(P(w, c) / (P(w) P(c))) - log(shift)). (Section 2.1, and 3.2 "context distribution smoothing" and
-    "shifted PMI".)
+    is max(0, log(P(w, c) / (P(w) P(c))) - log(shift)) (sections 2.1 and 3.2: "shifted PMI", "context distribution
+    smoothing").
 
     Args:
         counts: words in the rows, contexts in the columns; overwritten, as a copy would double the memory.
         smoothing: 1 for none; below it, rare contexts gain less.
-        shift: k of skip-gram's negative samples; 1 for none.
+        shift: above 0; k of skip-gram's negative samples, 1 for none.
 
     Returns:
         `counts`, its zeros left out.
@@ -142,7 +141,7 @@ def _inverse(numbers: Float[np.ndarray, "vocab"]) -> Float[np.ndarray, "vocab"]:
     return np.divide(1, numbers, out=np.zeros_like(numbers), where=numbers > 0)
 
 
-def transformed(counts: csr_array, transform: Transform, smoothing: float = 0.75, shift: float = 1.0) -> csr_array:
+def transformed(counts: csr_array, transform: str, smoothing: float = 0.75, shift: float = 1.0) -> csr_array:
     """Turns co-occurrence counts into the matrix to factorise, in their own memory.
 
     Args:
@@ -169,15 +168,16 @@ def transformed(counts: csr_array, transform: Transform, smoothing: float = 0.75
 def factorise(
     matrix: csr_array, dim: int, eigenvalue_weight: float = 0.5, seed: int = 0, iterations: int = 5
 ) -> Float[np.ndarray, "vocab dim"]:
-    """Factorises a matrix by truncated SVD and returns a vector for each row: U · S ** eigenvalue_weight, eq. 5 ff.
+    """Factorises a matrix by truncated SVD and returns a vector for each row: U · S ** eigenvalue_weight (section 3.3).
 
     The method is randomised (Halko, Martinsson & Tropp 2011), but the same in every process: its start is drawn from
-    `seed`, and of each singular vector and its negative the one whose largest number is positive is taken.
+    `seed`. Of a singular vector and its negative scikit-learn takes the one whose number farthest from 0 is positive
+    (on the side of the contexts), so that signs do not hang on the start.
 
     Args:
         matrix: words in the rows.
         dim: numbers in a vector; where the matrix has a lower rank, the rest are zeros.
-        eigenvalue_weight: 0 weighs all directions the same, 1 keeps the best approximation (section 3.3).
+        eigenvalue_weight: 0 weighs all directions the same, 1 keeps the products of the rows.
         seed: of the start.
         iterations: rounds over the matrix, two products each.
 
@@ -195,7 +195,7 @@ def factorise(
             "The matrix to factorise holds only zeros: no word has a neighbour, or shift takes all away. Expected "
             "sentences of several words, and a shift near 1."
         )
-    svd = TruncatedSVD(dim, n_iter=iterations, random_state=seed)
+    svd = TruncatedSVD(dim, n_iter=iterations, power_iteration_normalizer="LU", random_state=seed)
     scaled, singular = svd.fit_transform(matrix), svd.singular_values_
     kept = singular > singular[0] * ROUNDING
     factor = np.where(kept, singular, 1) ** (eigenvalue_weight - 1) * kept

@@ -23,7 +23,7 @@ from lightning_nlp.word_vectors.sampling import (
     noise_distribution,
     search_guide,
 )
-from lightning_nlp.word_vectors.similarity import neighbours, unit_rows
+from lightning_nlp.word_vectors.similarity import neighbours
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
 VOCABULARY_FILE = "vocabulary.json"
@@ -73,7 +73,7 @@ class WordVectorModel(PreTrainedModel):
     @torch.no_grad()
     def neighbours(self, words: Sequence[str], count: int = 10) -> list[list[tuple[str, float]]]:
         """Returns for each word the words nearest to it by cosine, nearest first; none for an unknown word."""
-        return neighbours(unit_rows(self.centre.weight), self.vocabulary, words, count)
+        return neighbours(self.centre.weight.float(), self.vocabulary, words, count)
 
     def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Writes config, weights and vocabulary; the options are those of transformers."""

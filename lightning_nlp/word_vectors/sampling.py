@@ -82,10 +82,10 @@ def draw_noise(cumulative: Float[Tensor, "vocab"], pairs: int, negatives: int) -
 def search_guide(cumulative: Float[Tensor, "vocab"]) -> Int[Tensor, "cells"]:
     """Returns where a search begins: the first word whose cumulative chance reaches the beginning of each cell.
 
-    There are about four equal cells of [0, 1) a word (Chen & Asau 1974, "On Generating Random Variates from an
+    There is about one of equal cells of [0, 1) for each word (Chen & Asau 1974, "On Generating Random Variates from an
     Empirical Distribution"), a power of two, so that a draw finds its cell without rounding.
     """
-    cells = 1 << (4 * len(cumulative) - 1).bit_length()
+    cells = 1 << (len(cumulative) - 1).bit_length()
     begins = torch.arange(cells, device=cumulative.device, dtype=cumulative.dtype) / cells
     return torch.searchsorted(cumulative, begins, out_int32=True)
 

@@ -24,14 +24,16 @@ def nearest(
     queries: Float[Tensor, "batch dim"],
     count: int,
     exclude: Sequence[Sequence[int]],
+    lengths: Float[Tensor, "vocab"] | None = None,
 ) -> tuple[Float[Tensor, "batch count"], Int[Tensor, "batch count"]]:
     """Finds for each query the rows with the highest cosine; memory does not grow with the number of queries.
 
     Args:
-        table: rows of length 1 or 0, as from `unit_rows`.
-        queries: likewise.
+        table: rows of length 1 or 0, as from `unit_rows`, or of any `lengths`.
+        queries: rows of length 1 or 0.
         count: how many to find; fewer are when the table is smaller.
         exclude: for each query the ids of rows that are no answer.
+        lengths: of the rows of the table, none 0: for a table that is not worth a second one at length 1.
 
     Returns:
         Cosines, highest first, and ids. Where a query excludes so many rows that too few are left, excluded ones fill
@@ -44,6 +46,8 @@ def nearest(
     for begin in range(0, max(1, len(queries)), size):
         part = queries[begin : begin + size]
         cosines = torch.mm(part, table.T, out=room[: len(part)])
+        if lengths is not None:
+            cosines /= lengths
         _leave_out(cosines, exclude[begin : begin + size])
         found.append(cosines.topk(min(count, len(table))))
     values, ids = zip(*found)
@@ -69,7 +73,7 @@ def neighbours(
     """Finds the words nearest to given ones.
 
     Args:
-        table: the vocabulary's vectors, as from `unit_rows`.
+        table: the vocabulary's vectors, of any length.
         vocabulary: finds words as written or in lower case.
         words: whose neighbours are sought.
         count: how many for each.
@@ -79,6 +83,7 @@ def neighbours(
     """
     ids = [vocabulary.find(word) for word in words]
     known = [i for i in ids if i is not None]
-    queries = table[torch.tensor(known, dtype=torch.long, device=table.device)]
-    answers = iter(named(*nearest(table, queries, count, [[i] for i in known]), vocabulary.words))
+    queries = unit_rows(table[torch.tensor(known, dtype=torch.long, device=table.device)])
+    lengths = table.norm(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
+    answers = iter(named(*nearest(table, queries, count, [[i] for i in known], lengths), vocabulary.words))
     return [[] if i is None else next(answers) for i in ids]

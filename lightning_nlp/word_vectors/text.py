@@ -69,7 +69,7 @@ class EncodedText(Dataset[Text]):
     """
 
     def __init__(self, stream: BinaryIO, bounds: NDArray[np.int64], keep: Float[Tensor, "vocab"]) -> None:
-        self.stream, self.bounds, self.keep = stream, bounds, keep
+        self.stream, self.bounds, self.keep = stream, bounds, keep.numpy()
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -77,11 +77,11 @@ class EncodedText(Dataset[Text]):
     def __getitems__(self, blocks: list[int]) -> Text:
         """Puts blocks together to a batch."""
         # Not mapped into memory: pages once read would count as this process's own.
-        raw = torch.from_numpy(np.concatenate([self._read(block) for block in blocks]))
+        raw = np.concatenate([self._read(block) for block in blocks])
         is_last = raw < 0
-        tokens = torch.where(is_last, ~raw, raw)
-        sentence = is_last.cumsum(0, dtype=torch.int32) - is_last.int()
-        return Text(tokens, sentence, self.keep.index_select(0, tokens))
+        tokens = np.where(is_last, ~raw, raw)
+        sentence = is_last.cumsum(dtype=np.int32) - is_last
+        return Text(*map(torch.from_numpy, (tokens, sentence, self.keep[tokens])))
 
     def _read(self, block: int) -> NDArray[np.int32]:
         begin, end = self.bounds[block : block + 2].tolist()

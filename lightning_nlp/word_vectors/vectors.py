@@ -121,7 +121,7 @@ class WordVectors:
 
     def neighbours(self, words: Sequence[str], count: int = 10) -> list[list[tuple[str, float]]]:
         """Returns for each word the words nearest to it by cosine, nearest first; none for an unknown word."""
-        return neighbours(self.unit, self.vocabulary, words, count)
+        return neighbours(self.vectors, self.vocabulary, words, count)
 
     def most_similar(
         self, positive: str | Sequence[str], negative: str | Sequence[str] = (), count: int = 10

@@ -17,6 +17,7 @@ def test_configs_become_numbers_and_callables_are_left_out():
         "window": 5,
         "negatives": 5,
         "noise_exponent": 0.75,
+        "loss": "negative_sampling",
         "sparse": True,
     }
     assert hparams["beam"] == 5

@@ -49,7 +49,7 @@ def reference_losses(centre: torch.Tensor, context: torch.Tensor, text: Blocks) 
 def one_block_after_another(text: Blocks):
     """Texts of one block each, whose centres are that block's alone: those around it only lend their words."""
     for block in range(len(text.noise)):
-        centres, contexts = window_pairs(text.sentence, text.reach)
+        centres, _ = window_pairs(text.sentence, text.reach)
         yield block, centres // TOKENS == block
 
 

@@ -92,7 +92,7 @@ def test_other_weights_are_refused(window, weighting, told):
 
 
 @given(sentences=SENTENCES, window=st.integers(1, 10), weighting=st.sampled_from(sorted(WEIGHTS)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_counts_are_those_of_a_double_loop(sentences, window, weighting):
     matrix = counted([sentences], window, weighting).matrix()
     assert matrix.dtype == np.float32
@@ -112,7 +112,7 @@ def test_sentences_of_different_batches_stay_apart():
 
 
 @given(sentences=SENTENCES, cuts=st.sets(st.integers(0, 8)), gathered=st.sampled_from([1, 7, 1000]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_batches_may_be_cut_anywhere_between_sentences(sentences, cuts, gathered):
     bounds = [0, *sorted(cuts), len(sentences)]
     batches = [sentences[begin:end] for begin, end in itertools.pairwise(bounds)]
@@ -123,7 +123,7 @@ def test_batches_may_be_cut_anywhere_between_sentences(sentences, cuts, gathered
 
 
 @given(first=SENTENCES, second=SENTENCES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_counts_of_two_processes_add_up(first, second):
     total, other = counted([first]), counted([second])
     before = other.triangle().toarray()
@@ -177,7 +177,7 @@ def ppmi_by_definition(counts: np.ndarray, smoothing: float, shift: float) -> np
 
 
 @pytest.mark.parametrize("smoothing", [0.75, 1.0])
-@pytest.mark.parametrize("shift", [1, 2, 5])
+@pytest.mark.parametrize("shift", [1.0, 2.0, 5.0])
 def test_ppmi_is_its_definition(smoothing, shift):
     counts = random_counts()
     expected = ppmi_by_definition(counts.toarray().astype(np.float64), smoothing, shift)
@@ -258,6 +258,14 @@ def test_more_iterations_come_nearer():
     found = [factorise(csr_array(matrix), 10, 1.0, iterations=i) for i in (0, 2, 8)]
     errors = [exact - np.linalg.norm(vectors, axis=0).sum() for vectors in found]
     assert errors[0] > errors[1] > errors[2]
+
+
+def test_one_large_direction_does_not_drown_the_others():
+    """Raw counts have such a one; without normalisation its powers fill all of float32."""
+    draw, singular = np.random.default_rng(0), np.array([1e4, 300, 100, 30, 10])
+    left, right = (np.linalg.qr(draw.normal(size=(60, 5)))[0] for _ in range(2))
+    found = factorise(csr_array(((left * singular) @ right.T).astype(np.float32)), 5, 1.0, iterations=2)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=0), singular, rtol=1e-2)
 
 
 @pytest.mark.parametrize("eigenvalue_weight", [0.0, 0.5])

@@ -5,11 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.word_vectors.data import SkipGramData, read_word_pairs
@@ -209,7 +206,6 @@ def test_analogies_are_read_before_training():
     questions = data.word_analogies()
     assert questions is not None
     assert list(questions.sections) == ["capitals"]
-    (batch,) = data.val_dataloader()
     assert SkipGramData().word_analogies() is None
 
 
@@ -226,5 +222,7 @@ def test_the_sample_world_brings_word_pairs_and_files_take_their_place():
 def test_without_held_out_text_there_is_one_empty_batch_if_pairs_are_to_be_scored():
     file, pairs = text_file("train.txt", ["the cat sat"]), text_file("pairs.tsv", ["the\tcat\t1"])
     assert prepared(path="text", data_files={"train": file}).val_dataloader() == []
-    (batch,) = prepared(path="text", data_files={"train": file}, pairs={"mine": pairs}).val_dataloader()
-    assert [len(part) for part in batch] == [0, 0, 0]
+    questions = text_file("questions.txt", [": capitals", "Athens Greece Oslo Norway"])
+    for scored in ({"pairs": {"mine": pairs}}, {"analogies": questions}):
+        (batch,) = prepared(path="text", data_files={"train": file}, **scored).val_dataloader()
+        assert [len(part) for part in batch] == [0, 0, 0]

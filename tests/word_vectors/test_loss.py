@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from lightning_nlp.word_vectors.loss import negative_sampling_loss
+from lightning_nlp.word_vectors.loss import negative_sampling_loss, softmax_loss
 
 
 def vectors(pairs: int = 7, negatives: int = 4, dim: int = 3, scale: float = 1.0) -> list[torch.Tensor]:
@@ -59,3 +59,31 @@ def test_no_pairs_have_no_loss():
     losses = negative_sampling_loss(centre, context, noise, is_context)
     assert losses.shape == (0,)
     assert losses.sum() == 0
+
+
+def test_a_weight_is_that_of_the_noise_alone():
+    centre, context, noise, is_context = vectors()
+    positive = negative_sampling_loss(centre, context, noise, torch.ones_like(is_context))
+    whole = negative_sampling_loss(centre, context, noise, is_context)
+    weighted = negative_sampling_loss(centre, context, noise, is_context, weight=0.25)
+    torch.testing.assert_close(weighted, positive + 0.25 * (whole - positive))
+
+
+def test_softmax_is_its_definition():
+    """-log of the context's share of exp(u·v), over all words."""
+    torch.manual_seed(0)
+    centre, table = torch.randn(6, 3, dtype=torch.double), torch.randn(11, 3, dtype=torch.double)
+    context = torch.tensor([0, 10, 3, 3, 7, 1], dtype=torch.int32)
+    for pair, loss in enumerate(softmax_loss(centre, context, table)):
+        powers = [torch.exp(row @ centre[pair]) for row in table]
+        torch.testing.assert_close(loss, -torch.log(powers[int(context[pair])] / sum(powers)))
+
+
+def test_softmax_gradient_is_prediction_less_truth():
+    """The course's own formula: in the centre's vector it is the table's rows by y_hat - y."""
+    torch.manual_seed(0)
+    centre, table = torch.randn(1, 3, dtype=torch.double, requires_grad=True), torch.randn(5, 3, dtype=torch.double)
+    softmax_loss(centre, torch.tensor([2]), table).sum().backward()
+    predicted = torch.softmax(centre.detach() @ table.T, -1)
+    truth = torch.eye(5, dtype=torch.double)[2]
+    torch.testing.assert_close(centre.grad, (predicted - truth) @ table)

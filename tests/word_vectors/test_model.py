@@ -98,6 +98,42 @@ def test_gradients_touch_the_rows_of_the_batch_alone():
         assert touched.nonzero().flatten().tolist() == [1, 5]
 
 
+def test_the_softmax_objective_is_a_setting_and_reaches_all_words():
+    model = SkipGramModel(SkipGramConfig(vocab_size=8, dim=3, loss="softmax", sparse=False))
+    torch.nn.init.normal_(model.context.weight)
+    model.vocabulary = Vocabulary(WORDS, [1] * 8)
+    centres, contexts = torch.tensor([1, 5]), torch.tensor([2, 3])
+    losses = model.loss(centres, contexts)
+    scores = model.centre.weight[centres] @ model.context.weight.T
+    torch.testing.assert_close(losses, -scores.log_softmax(-1)[[0, 1], contexts])
+    losses.sum().backward()
+    assert model.context.weight.grad is not None
+    assert (model.context.weight.grad != 0).all(1).all()
+    with pytest.raises(ValueError, match=r"config\.loss is 'hinge', expected one of negative_sampling, softmax"):
+        SkipGramConfig(loss="hinge")
+
+
+def test_a_long_text_is_scored_piece_by_piece(monkeypatch):
+    model = random_model()
+    centres, contexts = torch.randint(8, (2, 1000))
+    monkeypatch.setattr("lightning_nlp.word_vectors.model.draw_noise", lambda _, *size: torch.zeros(size).long())
+    with torch.no_grad():
+        whole = model.loss(centres, contexts)
+        monkeypatch.setattr("lightning_nlp.word_vectors.model.PAIRS_AT_ONCE", 64)
+        torch.testing.assert_close(model.loss(centres, contexts), whole)
+
+
+def test_blocks_carry_what_was_drawn_for_their_tokens():
+    model = random_model()
+    tokens = torch.randint(8, (100,), dtype=torch.int32)
+    sentence = torch.arange(100, dtype=torch.int32) // 7
+    text = model.draw_blocks(tokens, sentence, 16)
+    assert text.tokens is tokens
+    assert text.sentence is sentence
+    assert text.noise.shape == (3, 16)  # 36 centres a block
+    assert set(text.reach.tolist()) == {1, 2, 3, 4, 5}
+
+
 def test_noise_follows_the_counts_of_the_words():
     """A word that is all the noise, and is the context of every pair, leaves the true pair alone in the loss."""
     model = random_model(["a", "b"])

@@ -93,6 +93,67 @@ def test_words_without_their_neighbours_teach_nothing(trained):
     assert found["val/pairs"] < 0.25 < 0.5 < metrics(trained)["val/pairs"]
 
 
+def test_any_optimizer_learns_the_sample_world():
+    """The reference path by autograd: another way to the same vectors."""
+    adagrad = ["--model.optimizer=torch.optim.Adagrad", "--model.optimizer.lr=0.1", "--model.scheduler=null"]
+    found = metrics(main(["fit", *SAMPLE, *QUIET, *adagrad]).run)
+    assert found["val/pairs"] > 0.5
+
+
+class Rates(Callback):
+    """Notes the learning rate and the loss of each step."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.shown: list[bool] = []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+        self.shown.append("loss" in outputs)
+
+
+def test_the_rate_falls_with_the_words_and_steps_are_counted(monkeypatch):
+    rates, callbacks = Rates(), training.callbacks
+    monkeypatch.setattr(training, "callbacks", lambda *given: [*callbacks(*given), rates])
+    trainer = main(["fit", *SAMPLE, *QUIET, "--trainer.max_epochs=2"]).trainer
+    steps = len(rates.rates)
+    assert trainer.global_step == steps > 10
+    expected = [0.05 * (1 + (0.004 - 1) * step / steps) for step in range(1, steps + 1)]
+    assert rates.rates == pytest.approx(expected)
+    every = trainer.log_every_n_steps
+    assert [place for place, shown in enumerate(rates.shown, 1) if shown and place % every == 0]
+    assert sum(rates.shown) <= 2 + steps // every  # the loss is not computed where nobody looks
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "message"),
+    [
+        ({"config": SkipGramConfig(dim=4, loss="softmax")}, {}, "BlockSGD has no softmax loss"),
+        ({}, {"accumulate_grad_batches": 2}, "accumulate_grad_batches have no effect"),
+        ({}, {"gradient_clip_val": 1.0}, "gradient_clip_val"),
+        ({"scheduler": training.Plateau()}, {}, "take another than Plateau"),
+    ],
+)
+def test_what_block_sgd_cannot_do_is_refused(options, settings, message):
+    module = SkipGram(**{"config": SkipGramConfig(dim=4), **options})
+    trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False, **settings)
+    Path("t.txt").write_text("a b c\n")
+    with pytest.raises(ValueError, match=message):
+        trainer.fit(module, SkipGramData(min_count=1, path="text", data_files={"train": "t.txt"}))
+
+
+def test_threads_of_hogwild_learn_too():
+    found = metrics(main(["fit", *SAMPLE, *QUIET, "--model.optimizer.hogwild_threads=2"]).run)
+    assert found["val/pairs"] > 0.5
+
+
+def test_the_naive_softmax_learns_the_sample_world():
+    settings = ["--model.config.loss=softmax", "--model.config.sparse=false", "--data.batch_tokens=1024"]
+    adam = ["--model.optimizer=torch.optim.Adam", "--model.optimizer.lr=0.01", "--trainer.max_epochs=4"]
+    found = metrics(main(["fit", *SAMPLE, *QUIET, *settings, *adam]).run)
+    assert found["val/pairs"] > 0.5
+
+
 class Notes(Callback):
     """Notes the loss of each step, the batch, and at the end the score u·v of every word with every context."""
 
@@ -275,6 +336,18 @@ def test_a_training_batch_without_any_pair_changes_nothing():
     assert trainer.callback_metrics["train/loss"] == 0
     assert (module.model.context.weight == 0).all()
     assert module.model.centre.weight.isfinite().all()
+
+
+def test_analogies_are_scored_and_kept_by_section():
+    Path("questions.txt").write_text(": first\na b c d\na b d c\n: second\na b c x\n")
+    trainer, _ = fit(SkipGram(SkipGramConfig(dim=4)), TEXT, validation=TEXT, analogies="questions.txt")
+    run = training.run_folder(trainer)
+    found = metrics(run)
+    assert found["val/analogy_coverage"] == pytest.approx(100 * 2 / 3)
+    assert found["val/analogy_of_all"] == pytest.approx(found["val/analogy"] * 2 / 3)
+    rows = list(csv.reader((run / "tables/analogies.csv").open()))
+    assert [row[0] for row in rows] == ["section", "first", "second", "all"]
+    assert [row[-1] for row in rows[1:]] == ["2", "1", "3"]
 
 
 @pytest.mark.parametrize(
