@@ -105,7 +105,8 @@ class CooccurrenceCounts:
 
     def matrix(self) -> csr_array:
         """Returns the counts, float32 [vocab vocab]: words in the rows, their contexts in the columns."""
-        half = self.triangle().astype(np.float32)
+        exact = self.triangle()
+        half = csr_array((exact.data.astype(np.float32), exact.indices, exact.indptr), shape=exact.shape)
         return half + half.T.tocsr()
 
 
@@ -166,7 +167,7 @@ def transformed(counts: csr_array, transform: str, smoothing: float = 0.75, shif
 
 
 def factorise(
-    matrix: csr_array, dim: int, eigenvalue_weight: float = 0.5, seed: int = 0, iterations: int = 5
+    matrix: csr_array, dim: int, eigenvalue_weight: float = 0.5, seed: int = 0, iterations: int = 3
 ) -> Float[np.ndarray, "vocab dim"]:
     """Factorises a matrix by truncated SVD and returns a vector for each row: U · S ** eigenvalue_weight (section 3.3).
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -32,6 +33,7 @@ class SkipGramData(SourcedData):
     Args:
         min_count: rarer words are left out.
         max_size: words kept at most, the most frequent.
+        lowercase: read all words in lower case.
         subsample: share of the text above which words are thinned out; 0 keeps all.
         batch_tokens: words in a batch, before subsampling; whole blocks of about 512.
         pairs: word pairs with scores given by people, name to file: word, word, score between tabs.
@@ -44,6 +46,7 @@ class SkipGramData(SourcedData):
         self,
         min_count: int = 5,
         max_size: int | None = None,
+        lowercase: bool = False,
         subsample: float = 1e-3,
         batch_tokens: int = 65_536,
         pairs: dict[str, str] | None = None,
@@ -63,7 +66,7 @@ class SkipGramData(SourcedData):
             raise ValueError(f"data.subsample is {subsample}, expected a share of the text, or 0 to keep every word.")
         if set(self.source.columns) != {"text"}:
             raise ValueError(f"data.columns names {', '.join(self.source.columns)}, expected text: {{text: COLUMN}}.")
-        self.min_count, self.max_size = min_count, max_size
+        self.min_count, self.max_size, self.lowercase = min_count, max_size, lowercase
         self.subsample, self.batch_tokens = subsample, batch_tokens
         self.pairs, self.analogies, self.probes = pairs or {}, analogies, probes
 
@@ -71,7 +74,10 @@ class SkipGramData(SourcedData):
 
     def options(self) -> Mapping[str, object]:
         """Returns what the vocabulary depends on."""
-        return {"min_count": self.min_count, "max_size": self.max_size, "layout": "ids, negative where a sentence ends"}
+        return {
+            **{"min_count": self.min_count, "max_size": self.max_size, "lowercase": self.lowercase},
+            "layout": "ids, negative where a sentence ends",
+        }
 
     def prepare_data(self) -> None:
         """Prepares the text, and looks at the word pairs before hours of training rather than after."""
@@ -94,7 +100,8 @@ class SkipGramData(SourcedData):
         total = len(rows) if hasattr(rows, "__len__") else None
         with tqdm(total=total, desc=title, unit=" lines", unit_scale=True) as bar:
             for table in rows.iter(LINES_AT_ONCE):
-                yield table["text"].combine_chunks()
+                text = table["text"].combine_chunks()
+                yield pc.utf8_lower(text) if self.lowercase else text
                 bar.update(len(table))
 
     def _encode(self, split: str, vocabulary: Vocabulary, stream: BinaryIO) -> NDArray[np.int64]:

@@ -230,14 +230,6 @@ struct Block {
         const vec f = all(factor);
         for (int k = 0; k < D / L; k++) sum[k] += f * at(row + k * L);
     }
-
-    void prefetch(const float* centre, const float* context) const {
-        auto row = [](const float* from) {
-            for (int d = 0; d < DIM; d += 16) __builtin_prefetch(from + d, 1, 2);
-        };
-        for (int j = W; j < W + centres(); j++) row(centre + (long)word(j) * DIM), row(context + (long)word(j) * DIM);
-        for (int s = 0; s < S; s++) row(context + (long)noise[s] * DIM);
-    }
 };
 
 template <bool LOSS>
@@ -245,7 +237,6 @@ static void blocks(float* centre, float* context, const Text& text, long begin, 
     const auto memory = std::make_unique<Work>();  // all zeros
     Work& w = *memory;
     for (long b = begin; b < end; b++) {
-        if (b + 1 < end) Block{text, (b + 1) * T, text.noise + (b + 1) * S, w}.prefetch(centre, context);
         Block block{text, b * T, text.noise + b * S, w};
         block.gather(centre, context);
         for (int i = 0; i < T; i += R) block.scores(i);

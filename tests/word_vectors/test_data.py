@@ -146,6 +146,15 @@ def test_rare_words_are_left_out_of_sentences():
     assert Counter(sentence for batch in epoch(data) for sentence in batch) == corpus(data, "train")
 
 
+def test_lower_case_is_a_setting():
+    file = text_file("train.txt", ["The CAT saw the cat", "ÉTÉ été"])
+    words = {lower: prepared(path="text", data_files={"train": file}, lowercase=lower) for lower in (False, True)}
+    assert {"The", "CAT", "the", "ÉTÉ"} <= set(words[False].vocabulary.words)
+    assert dict(zip(words[True].vocabulary.words, words[True].vocabulary.counts)) == {
+        "the": 2, "cat": 2, "été": 2, "saw": 1,
+    }  # fmt: skip
+
+
 def test_compressed_text_and_a_share_for_validation():
     import gzip
 
