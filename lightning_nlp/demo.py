@@ -25,7 +25,8 @@ class Family:
 
 
 FAMILIES = [
-    Family("word vectors", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
+    Family("skip-gram", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
+    Family("counts + SVD", "configs/word_vectors/svd_sample.yaml", "test/pairs", "word_pairs"),
 ]
 
 

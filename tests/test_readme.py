@@ -25,6 +25,8 @@ def test_commands_and_snippets_run_in_order(capsys):
     pytest.importorskip("gensim")
     Path("words.txt").write_text("whaler\nharpoon\n")
     Path("my_text.txt").write_text("some words of my own stand here\n" * 300)
+    Path("pairs.tsv").write_text("some\twords\t3\nmy\town\t9\nstand\there\t5\n")
+    Path("questions.txt").write_text(": words\nsome words my own\n")
     commands = [words[2:] for words in COMMANDS if words[:2] == ["python", "cli.py"]]
     assert len(commands) >= 8
     for words in commands:

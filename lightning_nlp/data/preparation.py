@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
 
 
 def prepare_once(root: Path, key: Mapping[str, object], build: Callable[[Path], None]) -> Path:
@@ -79,6 +80,24 @@ def stored(key: Mapping[str, object], schema: pa.Schema, batches: Iterable[pa.Re
 
     folder = prepare_once(Path(HF_DATASETS_CACHE) / "lightning_nlp", key, build)
     return Dataset.from_file(str(folder / "rows.arrow"))
+
+
+def in_pieces(rows: Dataset | IterableDataset, size: int) -> Iterator[Dataset | IterableDataset]:
+    """Cuts stored rows into pieces that are read one after the other, each through a memory map of its own.
+
+    What has been read through a map counts as this process's memory until the map is gone: in pieces, memory stays
+    that of a piece, however many rows there are.
+
+    Args:
+        rows: as `datasets` opened them; a stream, which maps nothing, is one piece.
+        size: rows of a piece.
+    """
+    if not hasattr(rows, "__len__"):
+        yield rows
+        return
+    packed = pickle.dumps(rows)  # the name of a mapped file, not its content
+    for begin in range(0, len(rows), size):
+        yield pickle.loads(packed).select(range(begin, min(begin + size, len(rows))))
 
 
 def cache_root() -> Path:

@@ -24,7 +24,7 @@ log = logging.getLogger("lightning_nlp")
 SPLITS = ("train", "validation", "test")
 READ_HERE = ("text", "csv", "conllu", "bitext")
 LOCAL = (*READ_HERE, "json", "parquet")
-ROWS_AT_A_TIME = 1000
+ROWS_AT_A_TIME = 10_000
 
 Files = str | list[str] | dict[str, str]
 

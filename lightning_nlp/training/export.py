@@ -78,7 +78,8 @@ Data: {describe_data(trainer)}
 
 
 def describe_data(trainer: Trainer) -> str:
-    """Names the data of a training: its source, its name and its files."""
+    """Names the data of a training: its source, and its files or else its name."""
     data = getattr(trainer, "datamodule", None)
-    parts = (getattr(data, field, None) for field in ("path", "name", "data_files"))
+    files = getattr(data, "data_files", None)
+    parts = (getattr(data, "path", None), files or getattr(data, "name", None))
     return " ".join(str(part) for part in parts if part) or "given as loaders"

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import softplus
 
-TOKENS = 36  # centres of a block; shorter blocks spend more on their edges, longer ones share noise words too widely
+TOKENS = 18  # centres of a block; shorter blocks spend more on their edges, longer ones share noise words too widely
 
 
 class Blocks(NamedTuple):

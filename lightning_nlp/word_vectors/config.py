@@ -47,7 +47,7 @@ class CooccurrenceConfig(PreTrainedConfig):
             reduced windows in the mean, harmonic 1 / d.
         transform: what the counts become before they are factorised: counts as they are, log of 1 + count, or ppmi,
             the positive pointwise mutual information.
-        smoothing: power of the context counts in ppmi, section 3.2; 1 is the plain one.
+        smoothing: power of the context counts in ppmi, section 3.2; 1 is the plain one (docs/ablations.md).
         shift: ppmi less the logarithm of this, section 3.1: what negative samples are to skip-gram.
         eigenvalue_weight: power of the singular values in the vectors, section 3.3.
     """
@@ -59,7 +59,7 @@ class CooccurrenceConfig(PreTrainedConfig):
     window: int = 5
     weighting: Literal["flat", "linear", "harmonic"] = "linear"
     transform: Literal["counts", "log", "ppmi"] = "ppmi"
-    smoothing: float = 0.75
+    smoothing: float = 1.0
     shift: float = 1.0
     eigenvalue_weight: float = 0.5
 

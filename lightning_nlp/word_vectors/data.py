@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lightning_nlp.data.module import SourcedData
+from lightning_nlp.data.preparation import in_pieces
 from lightning_nlp.data.samplers import ShuffledBatches
 from lightning_nlp.word_vectors.analogies import Analogies, read_analogies
 from lightning_nlp.word_vectors.sampling import keep_probability
@@ -23,7 +24,8 @@ from lightning_nlp.word_vectors.vocabulary import Vocabulary, count_words
 from lightning_nlp.word_vectors.word_pairs import WordPairs, read_word_pairs, sample_word_pairs
 
 VOCABULARY = "vocabulary.json"
-LINES_AT_ONCE = 20_000
+LINES_AT_ONCE = 10_000
+LINES_OF_A_PIECE = 100_000  # 15 MB of text
 SCORED_TOKENS = 4096  # words in a batch of held-out text, whose loss is taken pair by pair
 
 
@@ -99,10 +101,11 @@ class SkipGramData(SourcedData):
         rows = self.source.load(split).with_format("arrow")
         total = len(rows) if hasattr(rows, "__len__") else None
         with tqdm(total=total, desc=title, unit=" lines", unit_scale=True) as bar:
-            for table in rows.iter(LINES_AT_ONCE):
-                text = table["text"].combine_chunks()
-                yield pc.utf8_lower(text) if self.lowercase else text
-                bar.update(len(table))
+            for piece in in_pieces(rows, LINES_OF_A_PIECE):
+                for table in piece.iter(LINES_AT_ONCE):
+                    text = table["text"].combine_chunks()
+                    yield pc.utf8_lower(text) if self.lowercase else text
+                    bar.update(len(table))
 
     def _encode(self, split: str, vocabulary: Vocabulary, stream: BinaryIO) -> NDArray[np.int64]:
         bounds = write_text(self._lines(split, f"Encoding {split}"), vocabulary, stream)

@@ -20,7 +20,7 @@ class BlockSGD(Optimizer):
     Args:
         params: the two tables of a `SkipGramModel`, centres first.
         lr: the learning rate of one pair; the C implementation's is 0.025, falling to nearly 0.
-        noise: noise words that a block of 36 centres shares, a multiple of 16; they weigh as the model's `negatives`.
+        noise: noise words that a block of 18 centres shares, a multiple of 16; they weigh as the model's `negatives`.
         hogwild_threads: threads that write to the tables without waiting for each other (Niu et al. 2011). Above 1 it
             is faster, and no two runs give the same vectors.
 
@@ -73,7 +73,8 @@ class BlockSGD(Optimizer):
         """
         group = self.param_groups[0]
         centre, context = (table.data for table in group["params"])
-        if centre.is_cpu and (kernel := load_kernel(centre.shape[1], window, self.noise)):
+        on_cpu = centre.is_cpu and centre.dtype == torch.float32
+        if on_cpu and (kernel := load_kernel(centre.shape[1], window, self.noise)):
             threads = self.hogwild_threads
             return kernel_update(kernel, centre, context, text, negatives, group["lr"], threads, with_loss)
         return block_update(centre, context, text, window, negatives, group["lr"])

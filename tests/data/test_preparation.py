@@ -9,7 +9,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lightning_nlp.data.preparation import cache_root, digest, file_digest, prepare_once, renamed_when_whole, stored
+from lightning_nlp.data.preparation import (
+    cache_root,
+    digest,
+    file_digest,
+    in_pieces,
+    prepare_once,
+    renamed_when_whole,
+    stored,
+)
 
 KEY = {"data": "abc", "options": {"b": 2, "a": [1, None]}}
 
@@ -179,3 +187,46 @@ def test_the_cache_is_where_the_user_says(monkeypatch):
     assert cache_root() == Path("/xdg/lightning_nlp")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_root() == Path.home() / ".cache" / "lightning_nlp"
+
+
+# -- pieces ---------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_are_the_rows_in_order():
+    from datasets import Dataset
+
+    rows = Dataset.from_dict({"n": list(range(10))})
+    pieces = [piece["n"] for piece in in_pieces(rows, 4)]
+    assert [list(piece) for piece in pieces] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    (stream,) = in_pieces(rows.to_iterable_dataset(), 4)
+    assert [row["n"] for row in stream] == list(range(10))
+
+
+RESIDENT = """
+import sys
+from pathlib import Path
+import pyarrow as pa
+from lightning_nlp.data.preparation import in_pieces, stored
+
+def mapped():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssFile")) / 1024
+
+schema = pa.schema([("text", pa.string())])
+batches = (pa.record_batch([pa.array(["x" * 1000] * 1000)], schema=schema) for _ in range(100))
+rows = stored({"test": sys.argv[1]}, schema, batches).with_format("arrow")
+before, most = mapped(), 0.0
+for piece in in_pieces(rows, 5000) if sys.argv[1] == "pieces" else [rows]:
+    for table in piece.iter(1000):
+        table["text"].combine_chunks().to_numpy(zero_copy_only=False)
+        most = max(most, mapped() - before)
+print(most)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux to tell mapped memory")
+def test_memory_is_that_of_a_piece(run_python):
+    """A hundred megabytes of rows."""
+    whole, pieces = (float(run_python("-c", RESIDENT, way)) for way in ("whole", "pieces"))
+    assert whole > 80
+    assert pieces < 30

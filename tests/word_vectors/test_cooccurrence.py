@@ -50,7 +50,7 @@ def test_the_vectors_are_those_of_the_counts():
     counts = CooccurrenceCounts(5, 2, "linear")
     for batch in data.train_dataloader():
         counts.add(batch.tokens, batch.sentence)
-    expected = factorise(ppmi(counts.matrix()), 2, 0.5)
+    expected = factorise(ppmi(counts.matrix(), 1.0), 2, 0.5)
     np.testing.assert_allclose(np.abs(module.model.centre.weight.detach()), np.abs(expected), atol=1e-4)
 
 
