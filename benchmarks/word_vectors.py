@@ -40,7 +40,8 @@ words = sum(model.wv.get_vecattr(word, "count") for word in model.wv.index_to_ke
 began = time.perf_counter()
 model.train(corpus_file=text, total_words=model.corpus_total_words, total_examples=model.corpus_count, epochs=epochs)
 fit = time.perf_counter() - began
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - imported
+status = open("/proc/self/status").read()  # ru_maxrss would begin with the peak of the parent
+peak = int(status.split("VmHWM:")[1].split()[0]) / 2**10 - imported
 model.wv.save_word2vec_format(out, binary=True)
 began = time.perf_counter()
 for sentence in LineSentence(text):

@@ -19,6 +19,7 @@ from jsonargparse import Namespace
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import LearningRateMonitor
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.plugins import CheckpointIO
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
@@ -245,7 +246,9 @@ class NLPCLI(LightningCLI):
         command = shlex.join(["python", "cli.py", *self.arguments])
         extra = training.callbacks(self.model, self.run, self.saved_config, command)
         plugins = config.get("plugins") or []
-        config["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), training.StreamedCheckpoints()]
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            config["plugins"] = [*plugins, training.StreamedCheckpoints()]
         if config.get("enable_progress_bar") is not False:
             extra.append(training.Progress())
         if config.get("logger") and self.subcommand == "fit":

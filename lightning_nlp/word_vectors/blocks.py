@@ -2,7 +2,7 @@
 
 Consecutive centres look at almost the same contexts, so a block of them is a few small matrix products; and its centres
 may share noise words (Ji et al. 2016, "Parallelizing Word2Vec in Shared and Distributed Memory", section III).
-`kernel.cpp` does the same as `block_update` here, ten times faster.
+`kernel.cpp` does the same as `block_update` here, several times faster.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import softplus
 
-TOKENS = 18  # centres of a block; shorter blocks spend more on their edges, longer ones share noise words too widely
+TOKENS = 36  # centres of a block; shorter blocks spend more on their edges, longer ones share noise words too widely
 
 
 class Blocks(NamedTuple):
@@ -58,7 +58,7 @@ def block_update(
     Returns:
         Sum of the losses of all pairs, each before its step, and the number of pairs.
     """
-    loss, pairs = centre.new_zeros((), dtype=torch.double), 0
+    loss, pairs = (centre.new_zeros((), dtype=torch.double) for _ in range(2))
     weight = negatives / text.noise.shape[1]
     for block, noise in enumerate(text.noise):
         here = slice(block * TOKENS, (block + 1) * TOKENS)
@@ -70,18 +70,20 @@ def block_update(
         times = is_pair.sum(1, keepdim=True) - is_pair @ (near[:, None] == noise).float()
         pair, fake = v @ u.T, v @ n.T
         loss += (is_pair * softplus(-pair)).sum() + weight * (times * softplus(fake)).sum()
-        pairs += int(is_pair.sum())
+        pairs += is_pair.sum()
         pair = rate * is_pair * torch.sigmoid(-pair)
         fake = -rate * weight * times * torch.sigmoid(fake)
         centre.index_add_(0, own, pair @ u + fake @ n)
         context.index_add_(0, near, pair.T @ v)
         context.index_add_(0, noise, fake.T @ v)
-    return float(loss), pairs
+    return float(loss), int(pairs)
 
 
 def pair_mask(text: Blocks, here: slice, around: slice) -> Float[Tensor, "centres contexts"]:
     """Returns 1 where a place of `around` is a context of a place of `here`, else 0."""
-    place = torch.arange(len(text.tokens), device=text.tokens.device)
-    distance = (place[here, None] - place[around]).abs()
+    centre, context = (
+        torch.arange(*part.indices(len(text.tokens)), device=text.tokens.device) for part in (here, around)
+    )
+    distance = (centre[:, None] - context).abs()
     same = text.sentence[here, None] == text.sentence[around]
     return ((distance > 0) & (distance <= text.reach[here, None]) & same).float()

@@ -65,12 +65,23 @@ class CooccurrenceVectors(EvaluatedVectors):
         """Begins to count.
 
         Raises:
-            ValueError: a fit that was stopped within an epoch: the counts so far are not in its checkpoint.
+            ValueError: a fit that was stopped: the counts so far are not in its checkpoint.
         """
-        _, batches_done = position(self.trainer)
-        if batches_done > 0:
+        if position(self.trainer) != (0, 0):
             raise ValueError("Counts are not kept in checkpoints: start the fit anew, without --resume or --ckpt_path.")
+        self._begin()
+
+    def _begin(self) -> None:
         self.counts = CooccurrenceCounts(len(self.model.vocabulary.words), self.config.window, self.config.weighting)
+
+    def on_train_epoch_end(self) -> None:
+        """Refuses an epoch that was cut short: its vectors would be those it began with.
+
+        Raises:
+            ValueError: some of the text was not counted.
+        """
+        if not self.trainer.is_last_batch:
+            raise ValueError("Counts need all of the text: leave trainer.max_steps, max_time and limits out.")
 
     def training_step(self, batch: Text, batch_idx: int) -> dict[str, Any]:
         """Counts the pairs of the batch; after the last one, factorises the counts of all processes."""
@@ -83,12 +94,15 @@ class CooccurrenceVectors(EvaluatedVectors):
         return {"units": len(batch.tokens)}
 
     def _gather(self) -> None:
-        """Adds the counts of the other processes to those of rank 0."""
-        if self.trainer.world_size > 1:
-            parts: list[csr_array | None] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, self.counts.triangle())
-            for part in parts[1:]:
-                self.counts.add_triangle(part)
+        """Moves the counts of the other processes to rank 0."""
+        if self.trainer.world_size == 1:
+            return
+        parts: list[csr_array] = [None] * self.trainer.world_size if self.trainer.is_global_zero else []
+        torch.distributed.gather_object(self.counts.triangle(), parts or None)
+        for part in parts[1:]:
+            self.counts.add_triangle(part)
+        if not self.trainer.is_global_zero:
+            self._begin()
 
     @torch.no_grad()
     def _factorise(self) -> None:

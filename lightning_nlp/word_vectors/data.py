@@ -20,7 +20,7 @@ from lightning_nlp.data.samplers import ShuffledBatches
 from lightning_nlp.word_vectors.analogies import Analogies, read_analogies
 from lightning_nlp.word_vectors.sampling import keep_probability
 from lightning_nlp.word_vectors.text import READ_TOGETHER, EncodedText, empty_text, write_text
-from lightning_nlp.word_vectors.vocabulary import Vocabulary, count_words
+from lightning_nlp.word_vectors.vocabulary import MAX_SENTENCE, Vocabulary, count_words
 from lightning_nlp.word_vectors.word_pairs import WordPairs, read_word_pairs, sample_word_pairs
 
 VOCABULARY = "vocabulary.json"
@@ -78,14 +78,15 @@ class SkipGramData(SourcedData):
         """Returns what the vocabulary depends on."""
         return {
             **{"min_count": self.min_count, "max_size": self.max_size, "lowercase": self.lowercase},
-            "layout": "ids, negative where a sentence ends",
+            "layout": f"ids, negative at the end of a sentence, blocks of {READ_TOGETHER}, sentences of {MAX_SENTENCE}",
         }
 
     def prepare_data(self) -> None:
         """Prepares the text, and looks at the word pairs before hours of training rather than after."""
         super().prepare_data()
-        self.word_pairs("val")
-        self.word_analogies()
+        if self.trainer is None or self.trainer.state.fn != "predict":
+            self.word_pairs("val")
+            self.word_analogies()
 
     def build(self, folder: Path) -> None:
         """Counts the words, then writes the text as ids."""

@@ -240,7 +240,6 @@ static void blocks(float* centre, float* context, const Text& text, long begin, 
         Block block{text, b * T, text.noise + b * S, w};
         block.gather(centre, context);
         for (int i = 0; i < T; i += R) block.scores(i);
-        std::memset(w.pair[block.centres()], 0, (T - block.centres()) * sizeof w.pair[0]);
         for (int i = 0; i < block.centres(); i++) block.differentiate<LOSS>(i, rate, loss);
         block.step(centre, context);
     }

@@ -19,16 +19,8 @@ from lightning_nlp.word_vectors.blocks import TOKENS, Blocks
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 LIBRARY = "kernel.so"
-FLAGS = [
-    "-O3",
-    "-march=native",
-    "-mprefer-vector-width=512",
-    "-fno-math-errno",
-    "-std=c++17",
-    "-pthread",
-    "-shared",
-    "-fPIC",
-]
+WIDE = ["-mprefer-vector-width=512"] if platform.machine().lower() in ("x86_64", "amd64") else []
+FLAGS = ["-O3", "-march=native", *WIDE, "-fno-math-errno", "-std=c++17", "-pthread", "-shared", "-fPIC"]
 POINTER, LONG, INT, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
 
 Kernel = Callable[..., None]
@@ -55,7 +47,11 @@ def load_kernel(dim: int, window: int, noise: int) -> Kernel | None:
     except subprocess.CalledProcessError as error:
         _warn(f"{compiler} failed: {(error.stderr.strip() or 'no message').splitlines()[0]}")
         return None
-    function = ctypes.CDLL(str(folder / LIBRARY)).skip_gram
+    try:
+        function = ctypes.CDLL(str(folder / LIBRARY)).skip_gram
+    except OSError as error:  # a cache that runs no programs, or another machine's libraries
+        _warn(str(error))
+        return None
     function.argtypes = [POINTER] * 5 + [LONG, POINTER, FLOAT, FLOAT, INT, POINTER]
     function.restype = None
     return function
@@ -110,5 +106,6 @@ def _processor() -> str:
 
 def _warn(reason: str) -> None:
     warnings.warn(
-        f"Skip-gram's kernel is not compiled, because {reason}: running in torch, about ten times slower.", stacklevel=3
+        f"Skip-gram's kernel is not compiled, because {reason}: running in torch, which is several times slower.",
+        stacklevel=3,
     )

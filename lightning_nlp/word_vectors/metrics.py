@@ -14,12 +14,12 @@ class MeanLoss(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("total", torch.tensor(0.0, dtype=torch.double), dist_reduce_fx="sum")
         self.add_state("pairs", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, losses: Float[Tensor, "pairs"]) -> None:
         """Adds the pairs of a batch, which may have none."""
-        self.total += losses.sum()
+        self.total += losses.double().sum()
         self.pairs += len(losses)
 
     def compute(self) -> Tensor | None:

@@ -35,7 +35,8 @@ class SkipGram(EvaluatedVectors):
             whole tables where `config.sparse` is off.
         scheduler: how the learning rate changes; by default to nearly nothing with the words seen; null keeps it.
         neighbours: words given for each word by predict.
-        merge_words: words after which processes that train together bring their tables together, with BlockSGD.
+        merge_words: words of a process, whole batches, after which processes that train together bring their tables
+            together, with BlockSGD.
         monitor: the score that chooses `best.ckpt`.
         monitor_mode: whether it should be small or large.
         compile: fuse the loss of other optimizers than BlockSGD into one kernel; worth a minute of compilation on a
@@ -94,7 +95,7 @@ class SkipGram(EvaluatedVectors):
 
     def _check_block_sgd(self) -> None:
         if self.config.loss != "negative_sampling":
-            raise ValueError(f"BlockSGD has no {self.config.loss} loss: take torch.optim.SGD, Adagrad or SparseAdam.")
+            raise ValueError(f"BlockSGD has no {self.config.loss} loss: take torch.optim.SGD or Adagrad.")
         if self.trainer.gradient_clip_val or self.trainer.accumulate_grad_batches > 1:
             raise ValueError(
                 "BlockSGD steps block by block: trainer.gradient_clip_val and trainer.accumulate_grad_batches have no "
@@ -102,6 +103,10 @@ class SkipGram(EvaluatedVectors):
             )
         if isinstance(self.scheduler, Plateau):
             raise ValueError("BlockSGD steps its schedule by words: take another than Plateau.")
+        if self.trainer.precision in ("bf16-true", "16-true"):
+            raise ValueError(
+                f"BlockSGD needs tables in float32: trainer.precision {self.trainer.precision} is not for it."
+            )
         if self.compile_loss:
             rank_zero_warn("model.compile has no effect with BlockSGD, which has a compiled kernel of its own.")
 
@@ -111,6 +116,8 @@ class SkipGram(EvaluatedVectors):
                 f"{type(optimizer).__name__} takes no sparse gradients: set model.config.sparse to false, or take "
                 f"one of {', '.join(kind.__name__ for kind in SPARSE)}."
             )
+        if self.config.loss == "softmax" and isinstance(optimizer, SparseAdam):
+            raise ValueError("SparseAdam takes no dense gradients, and softmax moves all words: take SGD or Adagrad.")
         if self.trainer.gradient_clip_val:
             raise ValueError("trainer.gradient_clip_val: sparse gradients are not clipped; set config.sparse to false.")
 
@@ -118,7 +125,7 @@ class SkipGram(EvaluatedVectors):
 
     def on_train_start(self) -> None:
         """Remembers the tables that all processes begin with."""
-        self.words_apart = 0
+        self.is_apart = False
         self.tables_together: list[Tensor] = []
         if self.trainer.world_size > 1 and not self.automatic_optimization:
             self.tables_together = [table.detach().clone() for table in self.model.parameters()]
@@ -141,14 +148,16 @@ class SkipGram(EvaluatedVectors):
     def _step_in_place(self, batch: Text, batch_idx: int) -> dict[str, Any]:
         optimizer: Any = self.optimizers()
         interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        is_shown = batch_idx == 0 or (self.trainer.global_step + 1) % interval == 0
+        is_shown = batch_idx == 0 or (interval > 0 and (self.trainer.global_step + 1) % interval == 0)
         numbers = {"window": self.config.window, "negatives": self.config.negatives}
         with one_thread():
             text = self.model.draw_blocks(*thinned(*batch), optimizer.noise)
             summed = optimizer.step(text=text, **numbers, with_loss=is_shown)
         for schedule in self.trainer.lr_scheduler_configs:
             schedule.scheduler.step()  # type: ignore[call-arg]
-        self._merge(len(batch.tokens))
+        self.is_apart = True
+        if (batch_idx + 1) % max(1, self.merge_words // self.data.batch_tokens) == 0:  # the same for all ranks
+            self.merge()
         found: dict[str, Any] = {"units": len(batch.tokens)}
         if summed is not None:
             loss, pairs = summed
@@ -156,12 +165,20 @@ class SkipGram(EvaluatedVectors):
             self.log("train/loss", found["loss"], prog_bar=True, batch_size=max(1, pairs))
         return found
 
-    def _merge(self, words: int) -> None:
-        """Brings the tables of all processes together now and then, and at the end of an epoch."""
-        self.words_apart += words
-        if self.tables_together and (self.trainer.is_last_batch or self.words_apart >= self.merge_words):
+    def merge(self) -> None:
+        """Brings the tables of all processes together, where they went apart."""
+        if self.is_apart and self.tables_together:
             merge_tables([table.data for table in self.model.parameters()], self.tables_together)
-            self.words_apart = 0
+        self.is_apart = False
+
+    def on_validation_start(self) -> None:
+        """Validates what all processes learnt."""
+        if self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.merge()
+
+    def on_train_epoch_end(self) -> None:
+        """Ends an epoch, also one cut short, with the same tables everywhere."""
+        self.merge()
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ class BlockSGD(Optimizer):
     Args:
         params: the two tables of a `SkipGramModel`, centres first.
         lr: the learning rate of one pair; the C implementation's is 0.025, falling to nearly 0.
-        noise: noise words that a block of 18 centres shares, a multiple of 16; they weigh as the model's `negatives`.
+        noise: noise words that a block of 36 centres shares, a multiple of 16; they weigh as the model's `negatives`.
         hogwild_threads: threads that write to the tables without waiting for each other (Niu et al. 2011). Above 1 it
             is faster, and no two runs give the same vectors.
 
@@ -29,7 +29,7 @@ class BlockSGD(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Parameter], lr: float = 0.025, noise: int = 32, hogwild_threads: int = 1
+        self, params: Iterable[Parameter], lr: float = 0.025, noise: int = 48, hogwild_threads: int = 1
     ) -> None:
         if lr <= 0:
             raise ValueError(f"optimizer.lr is {lr}, expected a number above 0.")
@@ -77,7 +77,8 @@ class BlockSGD(Optimizer):
         if on_cpu and (kernel := load_kernel(centre.shape[1], window, self.noise)):
             threads = self.hogwild_threads
             return kernel_update(kernel, centre, context, text, negatives, group["lr"], threads, with_loss)
-        return block_update(centre, context, text, window, negatives, group["lr"])
+        with torch.autocast(centre.device.type, enabled=False):  # the tables are float32, and so are their steps
+            return block_update(centre, context, text, window, negatives, group["lr"])
 
 
 def merge_tables(tables: Iterable[Tensor], before: Iterable[Tensor]) -> None:

@@ -130,7 +130,7 @@ def test_blocks_carry_what_was_drawn_for_their_tokens():
     text = model.draw_blocks(tokens, sentence, 16)
     assert text.tokens is tokens
     assert text.sentence is sentence
-    assert text.noise.shape == (6, 16)  # 18 centres a block
+    assert text.noise.shape == (3, 16)  # 36 centres a block
     assert set(text.reach.tolist()) == {1, 2, 3, 4, 5}
 
 
