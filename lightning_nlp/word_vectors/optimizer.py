@@ -29,7 +29,7 @@ class BlockSGD(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Parameter], lr: float = 0.025, noise: int = 48, hogwild_threads: int = 1
+        self, params: Iterable[Parameter], lr: float = 0.025, noise: int = 32, hogwild_threads: int = 1
     ) -> None:
         if lr <= 0:
             raise ValueError(f"optimizer.lr is {lr}, expected a number above 0.")
