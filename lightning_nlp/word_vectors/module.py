@@ -51,7 +51,7 @@ class SkipGram(EvaluatedVectors):
         optimizer: OptimizerCallable = BlockSGD,
         scheduler: Schedule | None = lazy_instance(Linear, final=0.004),  # noqa: B008 - stateless, made when used
         neighbours: int = 10,
-        merge_words: int = 1_000_000,
+        merge_words: int = 131_072,
         monitor: str = "val/loss",
         monitor_mode: Literal["min", "max"] = "min",
         compile: bool = False,

@@ -283,7 +283,7 @@ def test_it_is_compiled_once_for_its_numbers_and_its_processor(monkeypatch, tmp_
 # -- several processes ----------------------------------------------------------------------------------------------
 
 
-def test_a_row_moves_by_the_mean_of_those_that_moved_it(monkeypatch):
+def test_a_row_moves_by_the_moves_over_the_root_of_their_number(monkeypatch):
     """Two processes, the other one played: it moved rows 0 and 2 by 4; this one rows 0 and 1 by 2."""
     before = torch.arange(8.0).view(4, 2)
     ours, theirs = before.clone(), before.clone()
@@ -293,6 +293,6 @@ def test_a_row_moves_by_the_mean_of_those_that_moved_it(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.add_(next(sent)))
     start = before.clone()
     merge_tables([ours], [start])
-    expected = before + torch.tensor([3.0, 2.0, 4.0, 0.0])[:, None]
+    expected = before + torch.tensor([6.0 / 2**0.5, 2.0, 4.0, 0.0])[:, None]
     np.testing.assert_allclose(ours.numpy(), expected.numpy())
     np.testing.assert_allclose(start.numpy(), expected.numpy())
