@@ -81,7 +81,7 @@ class CooccurrenceVectors(EvaluatedVectors):
             ValueError: some of the text was not counted.
         """
         if not self.trainer.is_last_batch:
-            raise ValueError("Counts need all of the text: leave trainer.max_steps, max_time and limits out.")
+            raise ValueError("Counts need all of the text: leave trainer.max_time and other early ends out.")
 
     def training_step(self, batch: Text, batch_idx: int) -> dict[str, Any]:
         """Counts the pairs of the batch; after the last one, factorises the counts of all processes."""

@@ -113,7 +113,7 @@ class CooccurrenceCounts:
 # -- weighting ------------------------------------------------------------------------------------------------------
 
 
-def ppmi(counts: csr_array, smoothing: float = 0.75, shift: float = 1.0) -> csr_array:
+def ppmi(counts: csr_array, smoothing: float = 1.0, shift: float = 1.0) -> csr_array:
     """Turns co-occurrence counts into positive pointwise mutual information, in their own memory.
 
     With P(c) the smoothed share of a context, its count to the power `smoothing` over the sum of such powers, an entry
@@ -142,7 +142,7 @@ def _inverse(numbers: Float[np.ndarray, "vocab"]) -> Float[np.ndarray, "vocab"]:
     return np.divide(1, numbers, out=np.zeros_like(numbers), where=numbers > 0)
 
 
-def transformed(counts: csr_array, transform: str, smoothing: float = 0.75, shift: float = 1.0) -> csr_array:
+def transformed(counts: csr_array, transform: str, smoothing: float = 1.0, shift: float = 1.0) -> csr_array:
     """Turns co-occurrence counts into the matrix to factorise, in their own memory.
 
     Args:

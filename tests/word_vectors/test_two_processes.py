@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lightning_nlp.cli import main
+from lightning_nlp.word_vectors import CooccurrenceVectors
 
 TWO = ["-c", "configs/trainer/ddp_cpu.yaml", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
 ONE = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -27,10 +28,43 @@ def test_counts_are_those_of_one_process(repository, run_python):
     torch.testing.assert_close(together, exported("svd_sample"), rtol=0, atol=0)
 
 
+CHECKED = """
+import sys
+import torch
+from lightning_nlp.cli import main
+from lightning_nlp.word_vectors import SkipGram
+
+def same_everywhere(self):
+    for table in self.model.parameters():
+        first = table.detach().clone()
+        torch.distributed.broadcast(first, 0)
+        assert torch.equal(first, table.detach()), "the tables of the processes differ"
+
+SkipGram.on_train_end = same_everywhere
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
-def test_tables_brought_together_learn(repository, run_python):
+@pytest.mark.parametrize("merge_words", [4096, 100_000_000])
+def test_tables_brought_together_learn(merge_words, run_python, tmp_path):
+    """Every so many words, or at the ends of epochs alone: all processes end with the same tables, and good ones."""
+    script = tmp_path / "fit.py"
+    script.write_text(CHECKED)
     config = ["-c", "configs/word_vectors/sample.yaml", "--trainer.max_epochs=20"]
-    run_python(str(repository / "cli.py"), "fit", *config, "--model.merge_words=4096", *TWO)
+    run_python(str(script), "fit", *config, f"--model.merge_words={merge_words}", *TWO)
     found = json.loads(Path("runs/word_vectors/sample/latest/metrics.json").read_text())
     assert found["devices"] == 2
     assert found["val/pairs"] > 0.6
+
+
+def test_counts_of_an_epoch_cut_short_are_refused(monkeypatch):
+    counted = CooccurrenceVectors.training_step
+
+    def stop_after(self, batch, batch_idx):
+        self.trainer.should_stop = True
+        return counted(self, batch, batch_idx)
+
+    monkeypatch.setattr(CooccurrenceVectors, "training_step", stop_after)
+    with pytest.raises(ValueError, match="Counts need all of the text"):
+        main(["fit", "-c", "configs/word_vectors/svd_sample.yaml", "--data.batch_tokens=4096", *ONE])
