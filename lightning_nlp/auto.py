@@ -27,9 +27,10 @@ def register_configs() -> None:
     """Registers every family's config."""
     from transformers import AutoConfig
 
+    from lightning_nlp.parser.config import ParserConfig
     from lightning_nlp.word_vectors.config import CooccurrenceConfig, SkipGramConfig
 
-    for config in (SkipGramConfig, CooccurrenceConfig):
+    for config in (SkipGramConfig, CooccurrenceConfig, ParserConfig):
         AutoConfig.register(config.model_type, config)
 
 
@@ -37,9 +38,10 @@ def register_models() -> None:
     """Registers every family's model."""
     from transformers import AutoModel
 
+    from lightning_nlp.parser.model import ParserModel
     from lightning_nlp.word_vectors.model import CooccurrenceModel, SkipGramModel
 
-    for model in (SkipGramModel, CooccurrenceModel):
+    for model in (SkipGramModel, CooccurrenceModel, ParserModel):
         AutoModel.register(model.config_class, model)
 
 

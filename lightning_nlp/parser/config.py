@@ -1,0 +1,91 @@
+"""The numbers of a dependency parser."""
+
+from typing import Any, Literal
+
+from transformers import PreTrainedConfig
+
+
+class ParserConfig(PreTrainedConfig):
+    """A dependency parser: what it reads of a word, how it reads a sentence, and how it builds the tree.
+
+    Args:
+        architecture: ffn scores transitions from the words around stack and buffer (Chen & Manning 2014); bilstm from
+            the states of a BiLSTM at their places (Kiperwasser & Goldberg 2016); biaffine scores all arcs of a BiLSTM
+            against each other (Dozat & Manning 2017).
+        system: transitions of ffn and bilstm: arc-standard builds projective trees, swap all trees.
+        features: places whose words ffn and bilstm look at: full is stack, buffer and children, 18 words and 12 labels
+            (Chen & Manning 2014, section 3.1); stack is three words of the stack and one of the buffer.
+        labelled: whether transitions choose labels too; false is the unlabelled parser of 36 features, words and tags.
+        form_dim: numbers of a word's vector; 0 does without forms.
+        character_dim: numbers read from a word's spelling; 0 does without.
+        upos_dim: numbers of a universal part of speech as input; 0 does without.
+        xpos_dim: numbers of the treebank's own tag as input; 0 does without.
+        label_dim: numbers of an arc's label as input of transitions.
+        predict_upos: predict universal parts of speech too, from the first layer of the BiLSTM; they are written back.
+        hidden_dim: numbers of a state of the BiLSTM in one direction.
+        layers: of the BiLSTM.
+        scorer_dim: hidden units that transitions are scored by; of biaffine, numbers of a word as head or dependent.
+        label_scorer_dim: of biaffine, numbers of a word as head or dependent of a labelled arc.
+        dropout: share of hidden units left out in training.
+        input_dropout: chance of each kind of input of a word to be left out in training (Dozat & Manning 2017).
+        word_dropout: a in the chance a / (a + count) of a form to be unknown in training (Kiperwasser & Goldberg 2016).
+        form_count: number of forms; null takes it, and what follows, from the data.
+        character_count: number of characters.
+        upos_count: number of universal parts of speech.
+        xpos_count: number of the treebank's own tags.
+        label_count: number of labels.
+        vector_count: number of words with a pretrained vector; 0 for none.
+        vector_dim: numbers of a pretrained vector.
+    """
+
+    model_type = "lightning-nlp-parser"
+
+    architecture: Literal["ffn", "bilstm", "biaffine"] = "ffn"
+    system: Literal["arc-standard", "swap"] = "arc-standard"
+    features: Literal["full", "stack"] = "full"
+    labelled: bool = True
+    form_dim: int = 100
+    character_dim: int = 0
+    upos_dim: int = 50
+    xpos_dim: int = 0
+    label_dim: int = 50
+    predict_upos: bool = False
+    hidden_dim: int = 300
+    layers: int = 3
+    scorer_dim: int = 200
+    label_scorer_dim: int = 100
+    dropout: float = 0.33
+    input_dropout: float = 0.0
+    word_dropout: float = 0.25
+    form_count: int | None = None
+    character_count: int | None = None
+    upos_count: int | None = None
+    xpos_count: int | None = None
+    label_count: int | None = None
+    vector_count: int | None = None
+    vector_dim: int | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Refuses numbers that no parser can have."""
+        super().__post_init__(**kwargs)
+        known = {
+            "architecture": ("ffn", "bilstm", "biaffine"),
+            "system": ("arc-standard", "swap"),
+            "features": ("full", "stack"),
+        }
+        for name, values in known.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"config.{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}.")
+        if not self.form_dim + self.character_dim + self.upos_dim + self.xpos_dim:
+            raise ValueError("config: all of form_dim, character_dim, upos_dim and xpos_dim are 0, expected one input.")
+        if self.predict_upos and self.architecture == "ffn":
+            raise ValueError("config.predict_upos needs a BiLSTM: set architecture to bilstm or biaffine, or give tags.")
+        if self.predict_upos and self.upos_dim:
+            raise ValueError("config.predict_upos with upos_dim above 0 would predict what it reads: set one of them.")
+        if not self.labelled and self.architecture == "biaffine":
+            raise ValueError("config.labelled false is for transitions: set architecture to ffn or bilstm.")
+
+    @property
+    def reads_tags(self) -> bool:
+        """Whether the input must have parts of speech."""
+        return bool(self.upos_dim or self.xpos_dim)

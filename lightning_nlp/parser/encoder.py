@@ -1,0 +1,187 @@
+"""From words to vectors: what is known of each word alone, and a BiLSTM that reads the sentence."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from lightning_nlp.parser.batch import Batch
+from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN
+
+CHARACTER_DIM = 50
+CHARACTER_WIDTH = 5  # characters that a convolution sees at once: an ending and the end mark
+
+
+class Encoded(NamedTuple):
+    """What a sentence becomes: states of the root, place 0, and of its words; scores of each word's tags."""
+
+    states: Float[Tensor, "batch words dim"]
+    upos: Float[Tensor, "batch length tags"] | None
+
+
+class CharacterEncoder(nn.Module):
+    """Reads a spelling by a convolution and keeps the largest value of each filter (dos Santos & Zadrozny 2014).
+
+    Args:
+        count: number of characters that have a vector.
+        dim: number of filters.
+    """
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(count, CHARACTER_DIM, padding_idx=NOTHING)
+        self.filters = nn.Conv1d(CHARACTER_DIM, dim, CHARACTER_WIDTH, padding=CHARACTER_WIDTH // 2)
+
+    def forward(self, spelling: Int[Tensor, "types characters"]) -> Float[Tensor, "types dim"]:
+        """Returns a vector for each word; padding does not count."""
+        seen = self.filters(self.embed(spelling).mT)
+        return seen.masked_fill((spelling == NOTHING)[:, None], float("-inf")).amax(2).nan_to_num(neginf=0.0).relu()
+
+
+class WordEncoder(nn.Module):
+    """Sets vectors of form, spelling and tags side by side; a pretrained vector adds to the form's.
+
+    Args:
+        config: which inputs there are, and their sizes.
+    """
+
+    def __init__(self, config: ParserConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.dims = [config.form_dim, config.character_dim, config.upos_dim, config.xpos_dim]
+        if config.form_dim:
+            self.form = nn.Embedding(config.form_count, config.form_dim, padding_idx=NOTHING)
+            self.register_buffer("rarity", torch.zeros(config.form_count))
+        if config.form_dim and config.vector_count:
+            self.vectors = nn.Embedding(config.vector_count + 1, config.vector_dim, padding_idx=NOTHING)
+            self.vectors.weight.requires_grad = False
+            self.project = nn.Linear(config.vector_dim, config.form_dim, bias=False)
+        if config.character_dim:
+            self.spelling = CharacterEncoder(config.character_count, config.character_dim)
+        if config.upos_dim:
+            self.upos = nn.Embedding(config.upos_count, config.upos_dim, padding_idx=NOTHING)
+        if config.xpos_dim:
+            self.xpos = nn.Embedding(config.xpos_count, config.xpos_dim, padding_idx=NOTHING)
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a word."""
+        return sum(self.dims)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "batch length dim"]:
+        """Returns the inputs of each word, some left out in training."""
+        kinds = []
+        if self.config.form_dim:
+            kinds.append(self._form(batch))
+        if self.config.character_dim:
+            kinds.append(self.spelling(batch.characters)[batch.types])
+        if self.config.upos_dim:
+            kinds.append(self.upos(batch.upos))
+        if self.config.xpos_dim:
+            kinds.append(self.xpos(batch.xpos))
+        return torch.cat(self._thinned(kinds), dim=2)
+
+    def _form(self, batch: Batch) -> Float[Tensor, "batch length dim"]:
+        forms = batch.forms[batch.types]
+        if self.training and self.config.word_dropout:
+            unknown = torch.rand(forms.shape, device=forms.device) < self.rarity[forms]
+            forms = forms.masked_fill(unknown, UNKNOWN)
+        known = self.form(forms)
+        return known + self.project(self.vectors(batch.vectors))[batch.types] if self.config.vector_count else known
+
+    def _thinned(self, kinds: list[Tensor]) -> list[Tensor]:
+        """Leaves out inputs of a word and makes the others larger instead (Dozat & Manning 2017, section 4.1)."""
+        if not self.training or not self.config.input_dropout:
+            return kinds
+        shape = (*kinds[0].shape[:2], len(kinds))
+        kept = (torch.rand(shape, device=kinds[0].device) >= self.config.input_dropout).float()
+        scale = kept * len(kinds) / kept.sum(2, keepdim=True).clamp(min=1)
+        return [kind * scale[:, :, place : place + 1] for place, kind in enumerate(kinds)]
+
+    def use_counts(self, counts: Int[Tensor, "known"]) -> None:
+        """Derives each form's chance to be unknown in training from its count."""
+        if self.config.form_dim and self.config.word_dropout:
+            alpha = self.config.word_dropout
+            self.rarity[2:] = alpha / (alpha + counts.to(self.rarity))
+
+
+class WindowEncoder(nn.Module):
+    """Lets each word see its neighbours: layers that look one word to either side, each added to what was there.
+
+    Without layers a word is what is known of it alone, as Chen & Manning 2014 have it.
+
+    Args:
+        config: the numbers.
+        dim: numbers of a word.
+    """
+
+    def __init__(self, config: ParserConfig, dim: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.dim = config.hidden_dim if config.layers else dim
+        self.root = nn.Parameter(torch.zeros(self.dim))
+        self.inward = nn.Linear(dim, self.dim) if config.layers else nn.Identity()
+        self.layers = nn.ModuleList(nn.Linear(3 * self.dim, self.dim) for _ in range(config.layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(config.layers))
+
+    def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
+        """Returns states of the root and the words."""
+        states = torch.cat([self.root.expand(len(words), 1, -1), self.inward(words)], dim=1)
+        is_there = (torch.arange(states.shape[1], device=lengths.device) <= lengths[:, None])[:, :, None]
+        for layer, norm in zip(self.layers, self.norms):
+            seen = norm(states) * is_there
+            before, after = seen.roll(1, 1), seen.roll(-1, 1)
+            before[:, 0], after[:, -1] = 0, 0
+            hidden = layer(torch.cat([before, seen, after], dim=2)).relu()
+            states = states + dropout(hidden, self.dropout, self.training)
+        return Encoded(states, None)
+
+
+class SentenceEncoder(nn.Module):
+    """Reads a sentence with a BiLSTM, the root before its first word; predicts tags from the first layer, if wanted.
+
+    The layers above read what tags the first one expects, the mean of their vectors (Hashimoto et al. 2017, "A Joint
+    Many-Task Model", section 2.1).
+
+    Args:
+        config: the numbers.
+        dim: numbers of a word.
+    """
+
+    def __init__(self, config: ParserConfig, dim: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.root = nn.Parameter(torch.zeros(dim))
+        self.dim = 2 * config.hidden_dim
+        sizes = [dim] + [self.dim] * (config.layers - 1)
+        self.layers = nn.ModuleList(
+            nn.LSTM(size, config.hidden_dim, batch_first=True, bidirectional=True) for size in sizes
+        )
+        self.tags = nn.Linear(self.dim, config.upos_count) if config.predict_upos else None
+        if config.predict_upos:
+            self.tag_vectors = nn.Linear(config.upos_count, self.dim, bias=False)
+
+    def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
+        """Returns states of the root and the words, and scores of the words' tags."""
+        root = self.root.expand(len(words), 1, -1)
+        states, upos = torch.cat([root, words], dim=1), None
+        for number, layer in enumerate(self.layers):
+            states = self._read(layer, self.shared_dropout(states), lengths + 1)
+            if number == 0 and self.tags is not None:
+                upos = self.tags(dropout(states, self.dropout, self.training))
+                states = states + self.tag_vectors(upos.softmax(2))
+        return Encoded(self.shared_dropout(states), None if upos is None else upos[:, 1:])
+
+    @staticmethod
+    def _read(layer: nn.Module, states: Tensor, lengths: Tensor) -> Tensor:
+        packed = pack_padded_sequence(states, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])[0]
+
+    def shared_dropout(self, states: Float[Tensor, "batch words dim"]) -> Float[Tensor, "batch words dim"]:
+        """Leaves out the same units for all words of a sentence (Gal & Ghahramani 2016, section 4)."""
+        mask = dropout(torch.ones_like(states[:, :1]), self.dropout, self.training)
+        return states * mask

@@ -1,0 +1,212 @@
+"""A dependency parser as a `PreTrainedModel`: words in, trees out."""
+
+import json
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+from transformers.utils import cached_file
+
+from lightning_nlp.parser.batch import Batch, Gold, encode
+from lightning_nlp.parser.biaffine_scorer import Biaffine, BiaffineScorer
+from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.decisions import Decisions
+from lightning_nlp.parser.encoder import Encoded, SentenceEncoder, WindowEncoder, WordEncoder
+from lightning_nlp.parser.transition_scorer import TransitionScorer
+from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
+
+VOCABULARY_FILE = "vocabulary.json"
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+UNLABELLED = ("dep", "root")
+
+
+class Parse(NamedTuple):
+    """The tree of one sentence.
+
+    Attributes:
+        heads: the number of each word's head, 0 for the root.
+        labels: of the arcs.
+        scores: logarithm of each arc's probability.
+        upos: universal parts of speech, where the parser predicts them.
+    """
+
+    heads: list[int]
+    labels: list[str]
+    scores: list[float]
+    upos: list[str] | None
+
+
+class ParserModel(PreTrainedModel):
+    """Reads words, and their tags if it was trained with them, and returns trees.
+
+    Args:
+        config: its numbers, all sizes among them.
+    """
+
+    config_class = ParserConfig
+
+    def __init__(self, config: ParserConfig) -> None:
+        super().__init__(config)
+        self.word = WordEncoder(config)
+        self.sentence = (WindowEncoder if config.architecture == "ffn" else SentenceEncoder)(config, self.word.dim)
+        scorer = BiaffineScorer if config.architecture == "biaffine" else TransitionScorer
+        self.scorer = scorer(config, self.sentence.dim)
+        self._vocabulary: Vocabulary | None = None
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Small random vectors for names, orthogonal LSTM weights (Saxe et al. 2014), zeros for biaffine products."""
+        if isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
+            with torch.no_grad():
+                module.weight[0] = 0
+        elif isinstance(module, nn.LSTM):
+            for name, weight in module.named_parameters():
+                nn.init.orthogonal_(weight) if name.startswith("weight") else nn.init.zeros_(weight)
+        elif isinstance(module, nn.Linear | nn.Conv1d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, Biaffine):
+            nn.init.zeros_(module.weight)
+
+    # -- names ------------------------------------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The names behind the numbers.
+
+        Raises:
+            ValueError: they are not known yet: the data or a checkpoint brings them.
+        """
+        if self._vocabulary is None:
+            raise ValueError(
+                "This parser knows no words yet. Fit it with the sizes of its config left to the data, or load it from "
+                "a checkpoint or an export folder."
+            )
+        return self._vocabulary
+
+    @vocabulary.setter
+    def vocabulary(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self.word.use_counts(torch.tensor(vocabulary.counts))
+        if self.config.labelled:
+            self.scorer.allowed.copy_(vocabulary.is_allowed())
+
+    # -- tensors ----------------------------------------------------------------------------------------------------
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Returns vectors of the root and of all words, and scores of the words' parts of speech."""
+        return self.sentence(self.word(batch), batch.lengths)
+
+    def forward(self, batch: Batch, **unused: Any) -> BaseModelOutput:
+        """Returns what words are to the scorer: `last_hidden_state` [batch, words, dim], the root first."""
+        return BaseModelOutput(last_hidden_state=self.encode(batch)[0])
+
+    def loss(self, batch: Batch, gold: Gold) -> Float[Tensor, ""]:
+        """Returns the loss on true trees, with that of the tags where they are predicted."""
+        states, upos = self.encode(batch)
+        loss = self.scorer.loss(states, gold, batch.lengths)
+        if upos is None:
+            return loss
+        is_word = batch.is_word()
+        return loss + cross_entropy(upos[is_word], batch.upos[is_word])
+
+    @torch.no_grad()
+    def decide(self, batch: Batch) -> tuple[Decisions, Tensor | None]:
+        """Returns the trees of a batch, and tags where they are predicted."""
+        states, upos = self.encode(batch)
+        if upos is not None:
+            upos = upos[:, :, 2:].argmax(2) + 2  # neither padding nor unknown
+        return self.scorer.decide(states.float(), batch.lengths), upos
+
+    # -- words in, trees out ----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 5000) -> list[Parse]:
+        """Parses sentences of words; `Sentence` carries their tags.
+
+        Args:
+            sentences: in any order and of any length, empty ones too.
+            batch_tokens: words that are parsed together, padding among them.
+
+        Raises:
+            ValueError: a sentence without tags, and a parser that reads them.
+        """
+        given = [sentence if isinstance(sentence, Sentence) else Sentence(sentence) for sentence in sentences]
+        self.check_tags(given)
+        encoded = encode(given, self.vocabulary)
+        found: list[Parse | None] = [None] * len(given)
+        for numbers in by_length(encoded.lengths, batch_tokens):
+            batch = Batch(*(tensor.to(self.device) for tensor in encoded.batch(numbers)))
+            for number, parse in zip(numbers, self.named(batch, *self.decide(batch))):
+                found[number] = parse
+        return found  # type: ignore[return-value]
+
+    def check_tags(self, sentences: Sequence[Sentence]) -> None:
+        """Refuses sentences without the tags that the parser reads.
+
+        Raises:
+            ValueError: naming the first.
+        """
+        wanted = [name for name in ("upos", "xpos") if getattr(self.config, f"{name}_dim")]
+        for number, sentence in enumerate(sentences, start=1):
+            missing = [name for name in wanted if sentence.forms and not is_tagged(getattr(sentence, name))]
+            if missing:
+                raise ValueError(
+                    f"sentence {number} ({' '.join(sentence.forms[:5])} …) has no {missing[0].upper()}, which this "
+                    f"parser reads. Give tagged CoNLL-U, or train a parser for plain text: {missing[0]}_dim 0."
+                )
+
+    def named(self, batch: Batch, decisions: Decisions, upos: Tensor | None) -> list[Parse]:
+        """Replaces ids by names."""
+        names = self.vocabulary
+        columns = [column.tolist() for column in decisions]
+        tags = upos.tolist() if upos is not None else None
+        parses = []
+        for number, length in enumerate(batch.lengths.tolist()):
+            heads, labels, scores = (column[number][:length] for column in columns)
+            named = [names.labels[x] if x >= 0 else UNLABELLED[head == 0] for head, x in zip(heads, labels)]
+            parses.append(Parse(heads, named, scores, tags and [names.upos[x - 2] for x in tags[number][:length]]))
+        return parses
+
+    # -- files ------------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Writes config, weights and vocabulary; the options are those of transformers."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        names = json.dumps(self.vocabulary.plain(), ensure_ascii=False)
+        Path(save_directory, VOCABULARY_FILE).write_text(names, encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
+        """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
+        loaded = super().from_pretrained(name, *args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
+        file = cached_file(name, VOCABULARY_FILE, **place)
+        model.vocabulary = Vocabulary(**json.loads(Path(file).read_text(encoding="utf-8")))
+        return loaded
+
+
+def is_tagged(tags: Sequence[str] | None) -> bool:
+    """Whether there are tags, and not all of them are the `_` of CoNLL-U."""
+    return tags is not None and any(tag != "_" for tag in tags)
+
+
+def by_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:
+    """Cuts sentences, the shortest first, into batches that hold so many words when padded to their longest."""
+    batches: list[list[int]] = []
+    for number in np.argsort(lengths, kind="stable").tolist():
+        if not batches or (len(batches[-1]) + 1) * max(1, lengths[number]) > batch_tokens:
+            batches.append([])
+        batches[-1].append(number)
+    return batches

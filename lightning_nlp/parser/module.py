@@ -1,0 +1,186 @@
+"""Training of dependency parsers."""
+
+import time
+from copy import copy
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jsonargparse import lazy_instance
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import OptimizerCallable
+from torch.optim import Adam
+
+from lightning_nlp.data.conllu import with_columns
+from lightning_nlp.parser.batch import Batch, Gold
+from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.data import ParserData, sentence_to_parse
+from lightning_nlp.parser.metrics import Accuracy, TreeScores
+from lightning_nlp.parser.model import ParserModel
+from lightning_nlp.parser.vocabulary import Vocabulary
+from lightning_nlp.training import Linear, Schedule, make_plain
+
+HEADLINES = ("uas", "las", "ucm", "lcm")
+
+
+class DependencyParser(LightningModule):
+    """A dependency parser: transition-based (Chen & Manning 2014, Kiperwasser & Goldberg 2016) or biaffine.
+
+    Args:
+        config: the model's numbers.
+        optimizer: any of torch's.
+        scheduler: how the learning rate changes; null keeps it.
+        monitor: the score that chooses `best.ckpt`.
+        monitor_mode: whether it should be small or large.
+    """
+
+    unit: ClassVar[str] = "words"
+    prediction_suffix: ClassVar[str] = "conllu"
+
+    model: ParserModel
+
+    def __init__(
+        self,
+        config: ParserConfig,
+        optimizer: OptimizerCallable = Adam,
+        scheduler: Schedule | None = lazy_instance(Linear),  # noqa: B008 - stateless, made when used
+        monitor: str = "val/las",
+        monitor_mode: Literal["min", "max"] = "max",
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        make_plain(self.hparams)
+        self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.monitor, self.monitor_mode = monitor, monitor_mode
+        self.scores: dict[str, TreeScores] = {}
+        self.tags: dict[str, Accuracy] = {}
+        self.parsed: dict[str, tuple[int, int, float]] = {}
+
+    @property
+    def data(self) -> ParserData:
+        """The data module in use."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    # -- model ------------------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Builds the network; sizes that are not known yet are those of the data."""
+        if hasattr(self, "model"):
+            return
+        fresh = self.config.form_count is None
+        if fresh:
+            self._take_sizes(self.data.vocabulary)
+        self.model = ParserModel(self.config)
+        if fresh:
+            self.model.vocabulary = self.data.vocabulary
+            if (table := self.data.vector_table()) is not None and self.config.form_dim:
+                self.model.word.vectors.weight[1:] = table
+
+    def _take_sizes(self, names: Vocabulary) -> None:
+        table = self.data.vector_table()
+        sizes = {
+            "form_count": len(names.forms) + 2,
+            "character_count": len(names.characters) + 4,
+            "upos_count": len(names.upos) + 2,
+            "xpos_count": len(names.xpos) + 2,
+            "label_count": len(names.labels),
+            "vector_count": len(names.vectors),
+            "vector_dim": 0 if table is None else table.shape[1],
+        }
+        for name, size in sizes.items():
+            setattr(self.config, name, size)
+            self.hparams["config"][name] = size
+
+    def configure_optimizers(self) -> Any:
+        """Calls what was given."""
+        optimizer = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])  # type: ignore[arg-type]
+        return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the checkpoint stand alone."""
+        checkpoint["vocabulary"] = self.model.vocabulary.plain()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the names behind the ids."""
+        self.model.vocabulary = Vocabulary(**checkpoint["vocabulary"])
+
+    def on_fit_start(self) -> None:
+        """Refuses data whose ids would mean other names than the model's.
+
+        Raises:
+            ValueError: the model knows other names than the data.
+        """
+        if self.model.vocabulary.plain() != self.data.vocabulary.plain():
+            raise ValueError(
+                "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
+                "that it was trained with, or fit a new one."
+            )
+
+    def export(self, folder: Path) -> None:
+        """Writes the model folder."""
+        self.model.save_pretrained(folder)
+
+    # -- training and scores ----------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Batch, Gold], batch_idx: int) -> dict[str, Any]:
+        """Returns the loss on the trees of a batch, and the words read."""
+        sentences, gold = batch
+        loss = self.model.loss(sentences, gold)
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(sentences.lengths))
+        return {"loss": loss, "units": int(sentences.lengths.sum())}
+
+    def validation_step(self, batch: tuple[Batch, Gold], batch_idx: int) -> None:
+        """Scores trees."""
+        self._score("val", *batch)
+
+    def test_step(self, batch: tuple[Batch, Gold], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Scores trees of a test set."""
+        self._score(self.data.test_splits()[dataloader_idx], *batch)
+
+    def _score(self, name: str, batch: Batch, gold: Gold) -> None:
+        began = time.perf_counter()
+        found, upos = self.model.decide(batch)
+        sentences, words, seconds = self.parsed.get(name, (0, 0, 0.0))
+        seconds += time.perf_counter() - began
+        self.parsed[name] = (sentences + len(batch.lengths), words + int(batch.lengths.sum()), seconds)
+        names = self.model.vocabulary
+        if name not in self.scores:
+            self.scores[name] = TreeScores(names.relations).to(self.device)
+            self.tags[name] = Accuracy().to(self.device)
+        relation = names.relation_of_label.to(self.device)[found.labels].masked_fill(found.labels < 0, -1)
+        is_word = batch.is_word()
+        self.scores[name].update(found.heads, relation, gold.heads, gold.relations, is_word, gold.punctuation)
+        if upos is not None:
+            self.tags[name].update(upos, batch.upos, is_word)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of each test set."""
+        for name in list(self.scores):
+            self._log_scores(name)
+
+    def _log_scores(self, name: str) -> None:
+        if name not in self.scores:
+            return
+        for score, value in self.scores.pop(name).compute().items():
+            self.log(f"{name}/{score}", value, prog_bar=score in HEADLINES[:2] and name == "val")
+        tags = self.tags.pop(name)
+        if self.config.predict_upos:
+            self.log(f"{name}/upos", tags.compute())
+        sentences, words, seconds = self.parsed.pop(name)
+        self.log(f"{name}/sentences_per_second", sentences / seconds)
+        self.log(f"{name}/words_per_second", words / seconds)
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
+        """Returns each sentence block with the tree that was found, and tags where they are predicted."""
+        parses = self.model.parse([sentence_to_parse(block) for _, block in batch])
+        return [
+            (place, with_columns(block, parse.heads, parse.labels, parse.upos) + "\n")
+            for (place, block), parse in zip(batch, parses)
+        ]

@@ -1,0 +1,173 @@
+"""Scores of transitions from the words around stack and buffer, greedy parsing by them, and their loss on a tree.
+
+Chen & Manning 2014, "A Fast and Accurate Dependency Parser using Neural Networks", with the first layer computed ahead
+for every word at every place it may take (section 3.2), for the words of the batch instead of the most frequent ones.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, dropout, embedding_bag
+
+from lightning_nlp.parser.batch import Gold
+from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.decisions import Decisions
+from lightning_nlp.parser.oracle import replay
+from lightning_nlp.parser.transitions import (
+    LABEL,
+    LEFT_CHILD,
+    LEFT_CHILD_2,
+    RIGHT,
+    RIGHT_CHILD,
+    RIGHT_CHILD_2,
+    STAY,
+    State,
+    apply,
+    initial,
+    legal,
+)
+
+
+class Features(NamedTuple):
+    """What a state looks like to the scorer: words at its places, and labels of the children among them plus 1."""
+
+    words: Int[Tensor, "batch places"]
+    labels: Int[Tensor, "batch children"]
+
+
+def stack_features(state: State) -> Features:
+    """Returns three words of the stack and one of the buffer (Kiperwasser & Goldberg 2016, section 4.1)."""
+    words = torch.cat([state.stack(3), state.buffer(1)], dim=1)
+    return Features(words, words[:, :0])
+
+
+def full_features(state: State) -> Features:
+    """Returns the 18 words and 12 labels of Chen & Manning 2014, section 3.1.
+
+    Three words of the stack, three of the buffer, and of each of the two words on top: two children on either side,
+    and the outermost child of the outermost child on either side.
+    """
+    top = state.stack(2)
+    rows = (LEFT_CHILD, RIGHT_CHILD, LEFT_CHILD_2, RIGHT_CHILD_2)
+    left, right, *second = (state.at(row, top) for row in rows)
+    children = torch.cat([left, right, *second, state.at(LEFT_CHILD, left), state.at(RIGHT_CHILD, right)], dim=1)
+    words = torch.cat([state.stack(3), state.buffer(3), children], dim=1)
+    return Features(words, state.at(LABEL, children))
+
+
+class TransitionScorer(nn.Module):
+    """One hidden layer over the words and labels of a state; an arc's transition and label are one class.
+
+    Classes are SHIFT, SWAP, then LEFT and RIGHT for each label.
+
+    Args:
+        config: the numbers.
+        dim: numbers of a word.
+    """
+
+    def __init__(self, config: ParserConfig, dim: int) -> None:
+        super().__init__()
+        self.swap = config.system == "swap"
+        self.features = full_features if config.features == "full" else stack_features
+        self.places, self.child_places = (18, 12) if config.features == "full" else (4, 0)
+        self.child_places *= config.labelled
+        self.labels = config.label_count if config.labelled else 1
+        self.labelled, self.dropout, self.width = config.labelled, config.dropout, config.scorer_dim
+        self.nothing = nn.Parameter(torch.zeros(dim))
+        self.words = nn.Linear(dim, self.places * self.width)
+        if self.child_places:
+            self.label = nn.Embedding(self.labels + 1, config.label_dim, padding_idx=0)
+            self.arcs = nn.Linear(config.label_dim, self.child_places * self.width, bias=False)
+        self.out = nn.Linear(self.width, 2 + 2 * self.labels)
+        self.register_buffer("allowed", torch.ones(2, self.labels, dtype=torch.bool))
+
+    # -- scores -----------------------------------------------------------------------------------------------------
+
+    def table(self, states: Float[Tensor, "batch words dim"]) -> Float[Tensor, "rows hidden"]:
+        """Returns what each word, and nothing after the last, adds to the hidden layer at each place.
+
+        Args:
+            states: of root and words.
+        """
+        nothing = self.nothing.expand(len(states), 1, -1)
+        return self.words(torch.cat([states, nothing], dim=1)).view(-1, self.width)
+
+    def rows(self, seen: Features, sentence: Int[Tensor, "batch"], words: int) -> Features:
+        """Returns the rows of the tables of words and of labels that features stand for.
+
+        Args:
+            seen: of states.
+            sentence: which sentence of the table each state is of.
+            words: of a sentence in the table: root, words and nothing.
+        """
+        place = torch.arange(self.places, device=sentence.device)
+        rows = (sentence[:, None] * words + seen.words) * self.places + place
+        return Features(rows, seen.labels * self.child_places + place[: self.child_places])
+
+    def scores(self, table: Float[Tensor, "rows hidden"], rows: Features) -> Float[Tensor, "states classes"]:
+        """Returns the score of each class in each state."""
+        hidden = embedding_bag(rows.words, table, mode="sum")
+        if self.child_places:
+            labels = self.arcs(self.label.weight).view(-1, self.width)
+            hidden = hidden + embedding_bag(rows.labels, labels, mode="sum")
+        return self.out(dropout(hidden.relu(), self.dropout, self.training))
+
+    def legal(self, state: State) -> Bool[Tensor, "batch classes"]:
+        """Tells which classes are allowed: the transition is legal, and the label is one of the root or of a word."""
+        may = legal(state, self.swap)
+        labels = self.allowed[(state.depth == 2).long()]  # with one word on the stack an arc comes from the root
+        arcs = labels[:, :, None] & may[:, None, 2:]
+        return torch.cat([may[:, :2], arcs.flatten(1)], dim=1)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def loss(
+        self, states: Float[Tensor, "batch words dim"], gold: Gold, lengths: Int[Tensor, "batch"]
+    ) -> Float[Tensor, ""]:
+        """Returns the mean cross entropy of the oracle's transitions among the legal ones."""
+        rows, classes, masks = self.examples(gold, lengths, states.shape[1] + 1)
+        scores = self.scores(self.table(states), rows)
+        return cross_entropy(scores.masked_fill(~masks, float("-inf")), classes)
+
+    @torch.no_grad()
+    def examples(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> tuple[Features, Tensor, Tensor]:
+        """Follows the oracle; returns table rows, class and legal classes of each state on the way."""
+        rows, classes, masks, active = [], [], [], []
+        sentence = torch.arange(len(lengths), device=lengths.device)
+        for step in replay(gold.heads, gold.labels + 1, lengths, self.swap):
+            label = step.label - 1 if self.labelled else torch.zeros_like(step.label)
+            is_arc = (step.transition >= 2) & (step.transition < STAY)
+            rows.append(self.rows(self.features(step.state), sentence, words))
+            classes.append(torch.where(is_arc, step.transition + 2 * label, step.transition))
+            masks.append(self.legal(step.state))
+            active.append(step.transition != STAY)
+        chosen = torch.cat(active)
+        seen = Features(*(torch.cat(kind)[chosen] for kind in zip(*rows)))
+        return seen, torch.cat(classes)[chosen], torch.cat(masks)[chosen]
+
+    # -- parsing ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:
+        """Takes the best legal transition until all trees are complete."""
+        batch, words = len(states), states.shape[1] + 1
+        table = self.table(states)
+        state, sentence = initial(lengths, words - 2), torch.arange(batch, device=lengths.device)
+        scores = table.new_zeros(batch, words)
+        while not state.is_final().all():
+            rows = self.rows(self.features(state), sentence, words)
+            logits = self.scores(table, rows).masked_fill(~self.legal(state), float("-inf"))
+            best, chosen = logits.max(1)
+            transition = torch.where(chosen >= 2, 2 + chosen % 2, chosen)
+            transition = transition.masked_fill(state.is_final(), STAY)
+            top, second = state.stack(2).unbind(1)
+            child = torch.where(transition == RIGHT, top, second)
+            is_arc = (transition >= 2) & (transition < STAY)
+            child = torch.where(is_arc, child, words - 1)
+            scores.scatter_(1, child[:, None], (best - logits.logsumexp(1))[:, None])
+            state = apply(state, transition, (chosen - 2).clamp(min=0) // 2 + 1)
+        length = words - 2
+        labels = state.labels(length) - 1 if self.labelled else torch.full_like(state.labels(length), -1)
+        return Decisions(state.heads(length), labels, scores[:, 1 : length + 1])

@@ -1,0 +1,188 @@
+"""What a parser knows by name: forms, characters, tags, arc labels, and words that have a pretrained vector."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+NOTHING, UNKNOWN = 0, 1  # ids of what is not there (padding, root) and of what was not seen in training
+BEGIN, END = 2, 3  # ids of the ends of a word among its characters
+CHARACTERS = 32  # of a word that are looked at: a longer one is read at its ends
+
+
+class Sentence(NamedTuple):
+    """The words of a sentence, and their tags where these are known."""
+
+    forms: Sequence[str]
+    upos: Sequence[str] | None = None
+    xpos: Sequence[str] | None = None
+
+
+class Tree(NamedTuple):
+    """Heads, 0 for the root, and labels of a sentence's words."""
+
+    heads: Sequence[int]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names in the order of their ids; those of forms begin at 2, of characters at 4, of tags at 2, of labels at 0.
+
+    Args:
+        forms: words in lower case, the most frequent first.
+        counts: how often each was seen in training.
+        characters: the most frequent first.
+        upos: universal parts of speech.
+        xpos: the treebank's own.
+        labels: of arcs, with their subtypes (`nsubj:pass`).
+        root_labels: labels of arcs from the root.
+        word_labels: labels of arcs from a word.
+        vectors: words that have a pretrained vector, in lower case or not, as they stand in their file.
+    """
+
+    forms: Sequence[str]
+    counts: Sequence[int]
+    characters: Sequence[str]
+    upos: Sequence[str]
+    xpos: Sequence[str]
+    labels: Sequence[str]
+    root_labels: Sequence[str]
+    word_labels: Sequence[str]
+    vectors: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, treebank: Iterable[tuple[Sentence, Tree]], vectors: Sequence[str] = ()) -> "Vocabulary":
+        """Counts what a treebank holds.
+
+        Args:
+            treebank: sentences with tags, and their trees.
+            vectors: words that have a pretrained vector.
+        """
+        forms: Counter[str] = Counter()
+        upos: Counter[str] = Counter()
+        xpos: Counter[str] = Counter()
+        labels: Counter[str] = Counter()
+        root_labels: Counter[str] = Counter()
+        for sentence, tree in treebank:
+            forms.update(sentence.forms)
+            upos.update(sentence.upos or ())
+            xpos.update(sentence.xpos or ())
+            of_root = [label for head, label in zip(tree.heads, tree.labels) if head == 0]
+            root_labels.update(of_root)
+            labels.update(tree.labels)
+        lower, characters = Counter[str](), Counter[str]()
+        for form, count in forms.items():
+            lower[normal(form)] += count
+            for character in form:
+                characters[character] += count
+        known = ranked(lower)
+        return cls(
+            forms=known,
+            counts=[lower[form] for form in known],
+            characters=ranked(characters),
+            upos=ranked(upos),
+            xpos=ranked(xpos),
+            labels=ranked(labels),
+            root_labels=ranked(root_labels),
+            word_labels=ranked(labels - root_labels),
+            vectors=vectors,
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """Returns lists of names, for a checkpoint or JSON."""
+        return {name: list(names) for name, names in asdict(self).items()}
+
+    # -- ids --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def form_ids(self) -> dict[str, int]:
+        """Id of each form."""
+        return {form: place for place, form in enumerate(self.forms, start=2)}
+
+    @cached_property
+    def character_ids(self) -> dict[str, int]:
+        """Id of each character."""
+        return {character: place for place, character in enumerate(self.characters, start=4)}
+
+    @cached_property
+    def upos_ids(self) -> dict[str, int]:
+        """Id of each universal part of speech."""
+        return {tag: place for place, tag in enumerate(self.upos, start=2)}
+
+    @cached_property
+    def xpos_ids(self) -> dict[str, int]:
+        """Id of each tag of the treebank's own."""
+        return {tag: place for place, tag in enumerate(self.xpos, start=2)}
+
+    @cached_property
+    def label_ids(self) -> dict[str, int]:
+        """Id of each label."""
+        return {label: place for place, label in enumerate(self.labels)}
+
+    @cached_property
+    def vector_ids(self) -> dict[str, int]:
+        """Id of each word with a pretrained vector."""
+        return {word: place for place, word in enumerate(self.vectors, start=1)}
+
+    def vector_id(self, form: str) -> int:
+        """Returns the id of a word's pretrained vector, as written or else in lower case; 0 where it has none."""
+        return self.vector_ids.get(form, self.vector_ids.get(normal(form), NOTHING))
+
+    def spelling(self, form: str) -> list[int]:
+        """Returns the ids of a word's characters between marks of its ends; of a long word both ends."""
+        if len(form) > CHARACTERS:
+            form = form[: CHARACTERS // 2] + form[-CHARACTERS // 2 :]
+        return [BEGIN, *(self.character_ids.get(character, UNKNOWN) for character in form), END]
+
+    # -- relations --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def relations(self) -> list[str]:
+        """Universal relations: labels without their subtypes, which is what the official scorer compares."""
+        return list(dict.fromkeys(map(relation, self.labels)))
+
+    @cached_property
+    def relation_ids(self) -> dict[str, int]:
+        """Id of each relation."""
+        return {name: place for place, name in enumerate(self.relations)}
+
+    @cached_property
+    def relation_of_label(self) -> Int[Tensor, "labels"]:
+        """The relation of each label."""
+        return torch.tensor([self.relation_ids[relation(label)] for label in self.labels])
+
+    def is_allowed(self) -> Bool[Tensor, "two labels"]:
+        """Tells which labels an arc may have: from a word, and from the root."""
+        return torch.tensor([[label in of for label in self.labels] for of in (self.word_labels, self.root_labels)])
+
+
+def normal(form: str) -> str:
+    """Returns a form as the table of forms knows it: in lower case; characters tell the rest."""
+    return form.lower()
+
+
+def relation(label: str) -> str:
+    """Returns a label without its subtype."""
+    return label.partition(":")[0]
+
+
+def ranked(counts: Counter[str]) -> list[str]:
+    """Returns names by falling count, equal ones in alphabetical order."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
+
+
+def padded(rows: Sequence[Sequence[int]], width: int = 0) -> NDArray[np.int64]:
+    """Returns rows of equal length, filled up with 0."""
+    width = max([width, *map(len, rows)])
+    out = np.zeros((len(rows), width), np.int64)
+    for place, row in enumerate(rows):
+        out[place, : len(row)] = row
+    return out
