@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy, dropout
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig
 from lightning_nlp.parser.decisions import Decisions
+from lightning_nlp.parser.spanning_tree import maximum_spanning_tree
 
 
 class Biaffine(nn.Module):
@@ -71,8 +72,6 @@ class BiaffineScorer(nn.Module):
     @torch.no_grad()
     def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:
         """Returns the best tree of each sentence, and the best label of each of its arcs."""
-        from lightning_nlp.parser.spanning_tree import maximum_spanning_tree
-
         dependents, heads = self._sides(states)
         is_word = torch.arange(states.shape[1] - 1, device=lengths.device) < lengths[:, None]
         arcs = self._arcs(dependents[0], heads[0], lengths).float().log_softmax(2)

@@ -106,7 +106,7 @@ def score_figure(title: str, columns: Sequence[str], rows: Sequence[Row]) -> Fig
     axes.set_title(title, loc="left", color=INK, fontsize=11)
     places = range(len(rows))
     axes.barh(places, uas, color=PALE, label="right head (UAS)")
-    axes.barh(places, uas, color=ACCENT, label="right head and relation (LAS)")
+    axes.barh(places, las, color=ACCENT, label="right head and relation (LAS)")
     for place, head, both in zip(places, uas, las):
         axes.text(head + 0.8, place, f"{head:.1f}", va="center", fontsize=7, color=INK)
         if both >= 10:  # else there is no room in the bar

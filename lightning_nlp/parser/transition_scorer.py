@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy, dropout, embedding_bag
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig
 from lightning_nlp.parser.decisions import Decisions
+from lightning_nlp.parser.kernel import kernel_decisions, load_kernel
 from lightning_nlp.parser.oracle import replay
 from lightning_nlp.parser.transitions import (
     LABEL,
@@ -104,15 +105,19 @@ class TransitionScorer(nn.Module):
         """
         place = torch.arange(self.places, device=sentence.device)
         rows = (sentence[:, None] * words + seen.words) * self.places + place
-        return Features(rows, seen.labels * self.child_places + place[: self.child_places])
+        labels = seen.labels[:, : self.child_places]  # an unlabelled parser looks at none
+        return Features(rows, labels * self.child_places + place[: self.child_places])
 
     def scores(self, table: Float[Tensor, "rows hidden"], rows: Features) -> Float[Tensor, "states classes"]:
         """Returns the score of each class in each state."""
         hidden = embedding_bag(rows.words, table, mode="sum")
         if self.child_places:
-            labels = self.arcs(self.label.weight).view(-1, self.width)
-            hidden = hidden + embedding_bag(rows.labels, labels, mode="sum")
+            hidden = hidden + embedding_bag(rows.labels, self.label_table(), mode="sum")
         return self.out(dropout(hidden.relu(), self.dropout, self.training))
+
+    def label_table(self) -> Float[Tensor, "rows hidden"]:
+        """Returns what each label, no label first, adds to the hidden layer at each child's place."""
+        return self.arcs(self.label.weight).view(-1, self.width)
 
     def legal(self, state: State) -> Bool[Tensor, "batch classes"]:
         """Tells which classes are allowed: the transition is legal, and the label is one of the root or of a word."""
@@ -151,23 +156,44 @@ class TransitionScorer(nn.Module):
 
     @torch.no_grad()
     def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:
-        """Takes the best legal transition until all trees are complete."""
-        batch, words = len(states), states.shape[1] + 1
-        table = self.table(states)
-        state, sentence = initial(lengths, words - 2), torch.arange(batch, device=lengths.device)
-        scores = table.new_zeros(batch, words)
+        """Takes the best legal transition until all trees are complete; on the CPU in a compiled loop."""
+        table, width = self.table(states).float(), states.shape[1] + 1
+        on_cpu = table.is_cpu and self.out.weight.dtype == torch.float32
+        numbers = (self.places, self.child_places, self.width, self.labels, self.swap)
+        if on_cpu and (kernel := load_kernel(*numbers)):
+            labels = self.label_table() if self.child_places else None
+            found = kernel_decisions(kernel, table, labels, self.out, self.allowed, lengths, width)
+        else:
+            found = self.decide_in_torch(table, lengths, width)
+        return found._replace(labels=found.labels - 1 if self.labelled else torch.full_like(found.labels, -1))
+
+    @torch.no_grad()
+    def decide_in_torch(
+        self, table: Float[Tensor, "rows hidden"], lengths: Int[Tensor, "batch"], width: int
+    ) -> Decisions:
+        """Parses a batch, all sentences step by step together.
+
+        Args:
+            table: as from `table`.
+            lengths: words of each sentence.
+            width: rows of a sentence at each place: root, words and nothing.
+
+        Returns:
+            Decisions; labels from 1, 0 where there is none.
+        """
+        state, sentence = initial(lengths, width - 2), torch.arange(len(lengths), device=lengths.device)
+        scores = table.new_zeros(len(lengths), width)
         while not state.is_final().all():
-            rows = self.rows(self.features(state), sentence, words)
-            logits = self.scores(table, rows).masked_fill(~self.legal(state), float("-inf"))
+            rows = self.rows(self.features(state), sentence, width)
+            logits = self.scores(table, rows).float().masked_fill(~self.legal(state), float("-inf"))
             best, chosen = logits.max(1)
             transition = torch.where(chosen >= 2, 2 + chosen % 2, chosen)
             transition = transition.masked_fill(state.is_final(), STAY)
             top, second = state.stack(2).unbind(1)
             child = torch.where(transition == RIGHT, top, second)
             is_arc = (transition >= 2) & (transition < STAY)
-            child = torch.where(is_arc, child, words - 1)
+            child = torch.where(is_arc, child, width - 1)
             scores.scatter_(1, child[:, None], (best - logits.logsumexp(1))[:, None])
             state = apply(state, transition, (chosen - 2).clamp(min=0) // 2 + 1)
-        length = words - 2
-        labels = state.labels(length) - 1 if self.labelled else torch.full_like(state.labels(length), -1)
-        return Decisions(state.heads(length), labels, scores[:, 1 : length + 1])
+        length = width - 2
+        return Decisions(state.heads(length), state.labels(length), scores[:, 1 : length + 1])

@@ -1,10 +1,6 @@
 """The compiled kernel of skip-gram, `kernel.cpp`: built by the machine's own compiler when first needed, and kept."""
 
 import ctypes
-import platform
-import shutil
-import subprocess
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,13 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lightning_nlp.data.preparation import cache_root, file_digest, prepare_once
+from lightning_nlp.native import load_library
 from lightning_nlp.word_vectors.blocks import TOKENS, Blocks
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-LIBRARY = "kernel.so"
-WIDE = ["-mprefer-vector-width=512"] if platform.machine().lower() in ("x86_64", "amd64") else []
-FLAGS = ["-O3", "-march=native", *WIDE, "-fno-math-errno", "-std=c++17", "-pthread", "-shared", "-fPIC"]
 POINTER, LONG, INT, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int, ctypes.c_float
 
 Kernel = Callable[..., None]
@@ -35,23 +28,11 @@ def load_kernel(dim: int, window: int, noise: int) -> Kernel | None:
         window: largest distance of a context word.
         noise: noise words of a block.
     """
-    compiler = next(filter(None, map(shutil.which, ("g++", "clang++", "c++"))), None)
-    if compiler is None:
-        _warn("there is no C++ compiler (g++ or clang++)")
-        return None
     numbers = {"DIM": dim, "WINDOW": window, "NOISE": noise, "TOKENS": TOKENS}
-    command = [compiler, *FLAGS, *(f"-D{name}={value}" for name, value in numbers.items()), str(SOURCE)]
-    key = {"command": command[:-1], "source": file_digest(SOURCE), "processor": _processor()}
-    try:
-        folder = prepare_once(cache_root() / "kernels", key, lambda folder: _compile(command, folder))
-    except subprocess.CalledProcessError as error:
-        _warn(f"{compiler} failed: {(error.stderr.strip() or 'no message').splitlines()[0]}")
+    library = load_library(SOURCE, numbers, "Skip-gram's kernel is not compiled")
+    if library is None:
         return None
-    try:
-        function = ctypes.CDLL(str(folder / LIBRARY)).skip_gram
-    except OSError as error:  # a cache that runs no programs, or another machine's libraries
-        _warn(str(error))
-        return None
+    function = library.skip_gram
     function.argtypes = [POINTER] * 5 + [LONG, POINTER, FLOAT, FLOAT, INT, POINTER]
     function.restype = None
     return function
@@ -90,22 +71,3 @@ def kernel_update(
     given = loss.ctypes.data if with_loss else None
     kernel(*places[:5], len(text.tokens), places[5], negatives, rate, threads, given)
     return (float(loss[0]), int(loss[1])) if with_loss else None
-
-
-def _compile(command: list[str], folder: Path) -> None:
-    subprocess.run([*command, "-o", str(folder / LIBRARY)], check=True, capture_output=True, text=True)
-
-
-def _processor() -> str:
-    """Names what `-march=native` means here: homes are shared by machines of a cluster, and so is the cache."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    features = next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
-    return f"{platform.machine()} {features}"
-
-
-def _warn(reason: str) -> None:
-    warnings.warn(
-        f"Skip-gram's kernel is not compiled, because {reason}: running in torch, which is several times slower.",
-        stacklevel=3,
-    )

@@ -278,6 +278,18 @@ def test_a_perfect_parser_has_no_errors():
     assert not scores.head_errors(9)
 
 
+def test_a_relation_without_id_is_never_right():
+    """Not even where the parser has none to give either."""
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    heads, relations = torch.tensor([[0, 1]]), torch.tensor([[0, -1]])
+    scores = TreeScores(RELATIONS)
+    scores.update(heads, relations, heads, relations, mask, ~mask)
+    found = scores.compute()
+    assert [found[name] for name in ("uas", "las", "ucm", "lcm")] == [100, 50, 100, 0]
+    assert scores.by_relation()[1] == ["(unknown)", 1, 100, 0, 0, 0, 0]
+    assert scores.confusions(9) == [["(unknown)", "(unknown)", 1, 100, 0]]
+
+
 def test_an_id_without_a_name_is_an_error(sentences):
     heads, _, *rest = batch_of(sentences)
     with pytest.raises(IndexError):

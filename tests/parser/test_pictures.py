@@ -100,7 +100,8 @@ def test_a_page_shows_the_worst_and_the_typical(tmp_path):
         sentence("middle-odd", 40, wrong_heads=4, wrong_relations=4),
     ]
     typical = [sentence(f"filler{place}", 10, wrong_heads=2) for place in range(4)]
-    page = tree_page(tmp_path / "deep" / "trees.html", "Trees", [*sentences, *typical], count=3)
+    typical.insert(0, sentence("better", 10, wrong_heads=1))  # of the median length, and not of the median score
+    page = tree_page(tmp_path / "deep" / "trees.html", "Trees", [*sentences[::-1], *typical], count=3)
     found = sections(page)
     assert found["Most errors"] == ["worse-long", "worse-short", "bad"]
     assert found["Typical"] == ["middle", "filler0", "filler1"]

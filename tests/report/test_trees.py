@@ -116,7 +116,8 @@ def projective_tree(first: int, last: int, head: int, rng: random.Random, heads:
 def random_drawing(seed: int, projective: bool) -> Drawing:
     rng = random.Random(seed)
     length = rng.randint(1, 30)
-    words = ["".join(rng.choices("abimW東", k=rng.randint(1, 9))) for _ in range(length)]
+    letters = rng.choice(["abimW東", "אבגש"])
+    words = ["".join(rng.choices(letters, k=rng.randint(1, 9))) for _ in range(length)]
     tree = projective_tree(1, length, 0, rng, {})
     heads = [tree[word] for word in range(1, length + 1)] if projective else random_tree(length, rng)
     gold = heads if projective else random_tree(length, rng)
@@ -184,7 +185,7 @@ def test_errors_are_marked_and_what_was_missed_is_below():
     assert [label.text for label in drawing.labels if label.red] == ["obl", "punct ≠ dep"]
     assert [line.red for line in drawing.lines] == [place == 8 for place in range(11)]
     below, words = drawing.lines[10], drawing.words[0]
-    assert words.bottom < below.base < below.height
+    assert words.bottom < below.base < below.height < drawing.labels[10].top
     assert all(line.height < line.base < words.top for line in drawing.lines[:10])
 
 

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightning_nlp.data.conllu import words
+from lightning_nlp.data.sample_world import sample_rows
+from lightning_nlp.parser import ParserData
+from lightning_nlp.parser.batch import encode, encode_trees
+from lightning_nlp.parser.data import as_block, load_treebank, save_treebank, sentence_and_tree, sentence_blocks
+from lightning_nlp.parser.vocabulary import UNKNOWN, Sentence, Tree, Vocabulary
+
+BLOCK = "\n".join(
+    [
+        "# sent_id = 1",
+        "1-2\tdu\t_\t_\t_\t_\t_\t_\t_\t_",
+        "1\tde\tde\tADP\tIN\t_\t3\tcase\t_\t_",
+        "2\tle\tle\tDET\tDT\t_\t3\tdet\t_\t_",
+        "2.1\tnull\t_\t_\t_\t_\t_\t_\t_\t_",
+        "3\tPain\tpain\tNOUN\tNN\t_\t0\troot\t_\t_",
+    ]
+)
+
+
+def test_words_of_a_block_without_tokens_and_empty_nodes():
+    sentence, tree = sentence_and_tree(BLOCK)
+    assert sentence == Sentence(("de", "le", "Pain"), ("ADP", "DET", "NOUN"), ("IN", "DT", "NN"))
+    assert tree == Tree([3, 3, 0], ("case", "det", "root"))
+
+
+def test_vocabulary_counts_forms_in_lower_case_and_knows_which_labels_the_root_has():
+    names = Vocabulary.of([sentence_and_tree(BLOCK), sentence_and_tree(BLOCK.replace("Pain", "pain"))])
+    assert dict(zip(names.forms, names.counts)) == {"de": 2, "le": 2, "pain": 2}
+    assert (names.root_labels, names.word_labels) == (["root"], ["case", "det"])
+    assert names.spelling("Pain")[1] != names.spelling("pain")[1]
+    assert names.is_allowed().tolist() == [[label != "root" for label in names.labels], [
+        label == "root" for label in names.labels
+    ]]
+
+
+def test_relations_are_labels_without_subtypes():
+    tree = Tree([0, 1, 1], ["root", "nsubj:pass", "nsubj"])
+    names = Vocabulary.of([(Sentence(["a", "b", "c"], ["X"] * 3, ["_"] * 3), tree)])
+    assert names.relations == ["nsubj", "root"]
+    unseen = Tree([0, 1, 1], ["root", "nsubj:outer", "strange"])
+    treebank = encode_trees([Sentence(["a", "b", "c"], ["X"] * 3)], [unseen], names)
+    assert treebank.labels.tolist()[1:] == [-1, -1]
+    assert [names.relations[x] if x >= 0 else None for x in treebank.relations] == ["root", "nsubj", None]
+
+
+def test_a_long_word_is_read_at_both_ends():
+    names = Vocabulary.of([(Sentence(["abcxyz"], ["X"], ["_"]), Tree([0], ["root"]))])
+    spelt = names.spelling("abc" + "q" * 90 + "xyz")
+    known = {place: character for character, place in names.character_ids.items()}
+    assert "".join(known.get(place, "?") for place in spelt[1:-1]) == "abc" + "?" * 26 + "xyz"
+
+
+def test_batches_hold_each_word_once_and_spell_it_the_same_everywhere():
+    read = [sentence_and_tree(row["conllu"]) for row in sample_rows("trees", "train")[:50]]
+    names = Vocabulary.of(read)
+    sentences = [sentence for sentence, _ in read]
+    batch = encode(sentences, names).batch([7, 3, 30])
+    assert batch.lengths.tolist() == [len(sentences[number].forms) for number in (7, 3, 30)]
+    for row, number in enumerate((7, 3, 30)):
+        forms = batch.forms[batch.types[row, : batch.lengths[row]]]
+        assert forms.tolist() == [names.form_ids[form.lower()] for form in sentences[number].forms]
+        assert batch.types[row, batch.lengths[row] :].eq(0).all()
+    assert len(batch.forms) == 1 + len({form for number in (7, 3, 30) for form in sentences[number].forms})
+    assert encode([Sentence(["qqq"])], names).batch([0]).upos.tolist() == [[UNKNOWN]]
+
+
+def test_a_treebank_is_read_as_written(tmp_path):
+    read = [sentence_and_tree(row["conllu"]) for row in sample_rows("trees", "train")[:50]]
+    names = Vocabulary.of(read)
+    treebank = encode_trees(*map(list, zip(*read)), names)
+    save_treebank(treebank, tmp_path / "treebank.npz")
+    for one, other in zip(treebank.__getitems__([4, 9]), load_treebank(tmp_path / "treebank.npz").__getitems__([4, 9])):
+        assert all(a.equal(b) for a, b in zip(one, other))
+
+
+def test_plain_text_and_conllu_are_told_apart():
+    assert list(sentence_blocks(["# a title", "", "The cat  sleeps ."], "f")) == [
+        as_block(["#", "a", "title"]),
+        as_block(["The", "cat", "sleeps", "."]),
+    ]
+    assert [[word[1] for word in words(block)] for block in sentence_blocks(BLOCK.split("\n"), "f")] == [
+        ["de", "le", "Pain"]
+    ]
+    assert list(sentence_blocks([], "f")) == []
+
+
+def test_broken_conllu_names_its_line():
+    with pytest.raises(ValueError, match=r"f, line 9 \(sent_id 1\): 2 tab-separated columns"):
+        list(sentence_blocks([*BLOCK.split("\n"), "", "# sent_id = 1", "1\tdu"], "f"))
+
+
+def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("2 3\nthe 1 2 3\nbaker 4 5 6\n")
+    data = ParserData(path="sample", vectors=str(file))
+    data.prepare_data()
+    data.setup("fit")
+    assert data.vocabulary.vectors == ["the", "baker"]
+    assert data.vector_table().equal(torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
+    assert data.vocabulary.vector_id("The") == 1
+    with pytest.raises(ValueError, match="data.vectors"):
+        ParserData(path="sample", vectors=str(Path("no.txt"))).prepare_data()

@@ -1,0 +1,166 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoModel
+
+from lightning_nlp.data.sample_world import sample_rows
+from lightning_nlp.parser import ParserConfig, ParserModel
+from lightning_nlp.parser.batch import encode_trees
+from lightning_nlp.parser.data import sentence_and_tree
+from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
+
+READ = [sentence_and_tree(row["conllu"]) for row in sample_rows("trees", "train")[:120]]
+SENTENCES, TREES = (list(part) for part in zip(*READ))
+NAMES = Vocabulary.of(READ)
+SIZES = {
+    "form_count": len(NAMES.forms) + 2,
+    "character_count": len(NAMES.characters) + 4,
+    "upos_count": len(NAMES.upos) + 2,
+    "xpos_count": len(NAMES.xpos) + 2,
+    "label_count": len(NAMES.labels),
+    "vector_count": 0,
+    "vector_dim": 0,
+}
+SMALL = {"form_dim": 12, "upos_dim": 8, "label_dim": 6, "hidden_dim": 10, "layers": 1, "scorer_dim": 16}
+KINDS = {
+    "ffn": {"architecture": "ffn", "layers": 0},
+    "ffn_window": {"architecture": "ffn", "layers": 2, "system": "swap", "character_dim": 6},
+    "course": {"architecture": "ffn", "layers": 0, "labelled": False},
+    "bilstm": {"architecture": "bilstm", "features": "stack", "system": "swap", "character_dim": 6},
+    "bilstm_full": {"architecture": "bilstm", "layers": 2},
+    "bilstm_untagged": {"architecture": "bilstm", "upos_dim": 0, "predict_upos": True},
+    "biaffine": {"architecture": "biaffine", "character_dim": 6, "upos_dim": 0, "predict_upos": True},
+}
+
+
+def build(kind: str, **numbers) -> ParserModel:
+    torch.manual_seed(3)
+    model = ParserModel(ParserConfig(**{**SIZES, **SMALL, **KINDS[kind], **numbers}))
+    for name, weight in model.named_parameters():
+        if "scorer" in name:  # biaffine products begin as zeros, and all scores would be equal
+            torch.nn.init.normal_(weight, std=0.3)
+    model.vocabulary = NAMES
+    return model.eval()
+
+
+def parses_close(one, other):
+    assert [(parse.heads, parse.labels, parse.upos) for parse in one] == [
+        (parse.heads, parse.labels, parse.upos) for parse in other
+    ]
+    scores = [torch.tensor([score for parse in some for score in parse.scores]) for some in (one, other)]
+    torch.testing.assert_close(*scores, rtol=0, atol=1e-5)
+
+
+def is_tree(heads: list[int]) -> bool:
+    for word in range(1, len(heads) + 1):
+        for _ in heads:
+            word = heads[word - 1] if word else 0
+        if word:
+            return False
+    return heads.count(0) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_gives_the_trees_of_batches_of_one(kind):
+    model, sentences = build(kind), SENTENCES[:40]
+    together = model.parse(sentences, batch_tokens=300)
+    alone = [parse for sentence in sentences for parse in model.parse([sentence])]
+    parses_close(together, alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_sentence_gets_one_tree_with_allowed_labels(kind):
+    """Also those of an untrained parser, an empty sentence, one word, and words that were never seen."""
+    model = build(kind)
+    strange = Sentence(["zzz", "日本", "x" * 400], ["X", "NOUN", "QQ"], ["_", "_", "_"])
+    given = [*SENTENCES[:30], Sentence([], [], []), Sentence(["one"], ["NUM"], ["_"]), strange]
+    parses = model.parse(given)
+    for sentence, parse in zip(given, parses):
+        assert len(parse.heads) == len(parse.labels) == len(parse.scores) == len(sentence.forms)
+        assert not parse.heads or is_tree(parse.heads)
+        for head, label in zip(parse.heads, parse.labels):
+            allowed = {"dep", "root"} if kind == "course" else {*NAMES.root_labels, *NAMES.word_labels}
+            assert label in allowed
+            assert (label == "root") == (head == 0)
+        assert (parse.upos is not None) == model.config.predict_upos
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_parser_can_learn_trees_by_heart(kind):
+    """What cannot fit twenty sentences has a fault in its loss, its oracle or its search."""
+    model = build(kind, dropout=0.0, word_dropout=0.0).train()
+    batch, gold = encode_trees(SENTENCES[:20], TREES[:20], NAMES).__getitems__(list(range(20)))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = model.loss(batch, gold)
+        loss.backward()
+        optimizer.step()
+    found, _ = model.eval().decide(batch)
+    is_word = batch.is_word()
+    assert (found.heads == gold.heads)[is_word].float().mean() > 0.97
+    if model.config.labelled:
+        assert (found.labels == gold.labels)[is_word].float().mean() > 0.97
+
+
+@pytest.mark.parametrize("kind", ["ffn", "ffn_window", "course", "bilstm", "bilstm_full"])
+def test_the_compiled_loop_decides_as_torch_does(kind):
+    model = build(kind)
+    batch, _ = encode_trees(SENTENCES[:60], TREES[:60], NAMES).__getitems__(list(range(60)))
+    states = model.encode(batch).states
+    compiled = model.scorer.decide(states, batch.lengths)
+    plain = model.scorer.decide_in_torch(model.scorer.table(states), batch.lengths, states.shape[1] + 1)
+    is_word = batch.is_word()
+    assert compiled.heads[is_word].equal(plain.heads[is_word])
+    if model.config.labelled:
+        assert compiled.labels[is_word].equal(plain.labels[is_word] - 1)
+    torch.testing.assert_close(compiled.scores[is_word], plain.scores[is_word], rtol=0, atol=1e-5)
+
+
+def test_the_table_ahead_is_the_hidden_layer_of_the_paper():
+    """Chen & Manning 2014, section 3: one matrix over the vectors of 18 words and 12 labels, set side by side."""
+    model = build("ffn")
+    batch, gold = encode_trees(SENTENCES[:3], TREES[:3], NAMES).__getitems__([0, 1, 2])
+    scorer, states = model.scorer, model.encode(batch).states
+    rows, _, _ = scorer.examples(gold, batch.lengths, states.shape[1] + 1)
+    found = scorer.scores(scorer.table(states), rows)
+    words = torch.cat([states, scorer.nothing.expand(3, 1, -1)], dim=1).flatten(0, 1)[rows.words // 18].flatten(1)
+    labels = scorer.label.weight[rows.labels // 12].flatten(1)
+    of_words = scorer.words.weight.view(18, 16, -1).transpose(0, 1).flatten(1)
+    of_labels = scorer.arcs.weight.view(12, 16, -1).transpose(0, 1).flatten(1)
+    hidden = words @ of_words.T + labels @ of_labels.T + scorer.words.bias.view(18, 16).sum(0)
+    torch.testing.assert_close(found, scorer.out(hidden.relu()))
+
+
+def test_a_folder_holds_all_of_a_parser(tmp_path):
+    model = build("biaffine")
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    parses_close(model.parse(SENTENCES[:20]), again.parse([sentence.forms for sentence in SENTENCES[:20]]))
+    assert json.loads((tmp_path / "config.json").read_text())["architecture"] == "biaffine"
+
+
+def test_a_parser_that_reads_tags_wants_them():
+    with pytest.raises(ValueError, match="sentence 1 .* has no UPOS"):
+        build("ffn").parse([["The", "cat", "sleeps"]])
+
+
+def test_scores_are_probabilities_of_the_arcs():
+    """One word can only hang from the root: every parser is sure of it but for the label."""
+    for kind in KINDS:
+        [parse] = build(kind).parse([Sentence(["one"], ["NUM"], ["_"])])
+        assert parse.heads == [0]
+        assert parse.scores[0] == pytest.approx(0, abs=1e-6)  # the sample world has one label of the root
+
+
+def test_config_refuses_what_no_parser_can_be():
+    for numbers, message in [
+        ({"architecture": "lstm"}, "expected one of"),
+        ({"form_dim": 0, "upos_dim": 0}, "expected one input"),
+        ({"predict_upos": True, "upos_dim": 0}, "needs a BiLSTM"),
+        ({"architecture": "bilstm", "predict_upos": True}, "would predict what it reads"),
+        ({"architecture": "biaffine", "labelled": False}, "for transitions"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ParserConfig(**numbers)
