@@ -14,7 +14,12 @@ WORD_VECTORS = (
     *("analogies", "blocks", "counts", "data", "kernel", "loss", "metrics", "model", "optimizer", "pictures"),
     *("sampling", "similarity", "text", "vectors", "word_pairs"),
 )
-install_import_hook([f"lightning_nlp.word_vectors.{name}" for name in WORD_VECTORS], "beartype.beartype")
+PARSER = (
+    *("baselines", "batch", "biaffine_scorer", "data", "decisions", "encoder", "kernel", "metrics", "model", "oracle"),
+    *("pictures", "projectivity", "scoring", "spanning_tree", "transition_scorer", "transitions", "vocabulary"),
+)
+for family, files in {"word_vectors": WORD_VECTORS, "parser": PARSER}.items():
+    install_import_hook([f"lightning_nlp.{family}.{name}" for name in files], "beartype.beartype")
 
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")  # read once, when datasets is imported
 torch.set_num_threads(1)  # for models this small one thread is faster, and it waits for no busy neighbour

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
 from lightning_nlp.parser.batch import Gold
-from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
 from lightning_nlp.parser.spanning_tree import maximum_spanning_tree
 
@@ -48,15 +48,17 @@ class BiaffineScorer(nn.Module):
         dim: numbers of a word.
     """
 
+    allowed: Tensor  # labels of arcs from a word, and from the root
+
     def __init__(self, config: ParserConfig, dim: int) -> None:
         super().__init__()
-        assert config.label_count is not None
+        labels = known(config.label_count)
         self.dropout, self.sizes = config.dropout, (config.scorer_dim, config.label_scorer_dim)
         self.as_dependent = nn.Linear(dim, sum(self.sizes))
         self.as_head = nn.Linear(dim, sum(self.sizes))
         self.arc = Biaffine(config.scorer_dim, 1)
-        self.label = Biaffine(config.label_scorer_dim, config.label_count)
-        self.register_buffer("allowed", torch.ones(2, config.label_count, dtype=torch.bool))
+        self.label = Biaffine(config.label_scorer_dim, labels)
+        self.register_buffer("allowed", torch.ones(2, labels, dtype=torch.bool))
 
     def loss(
         self, states: Float[Tensor, "batch words dim"], gold: Gold, lengths: Int[Tensor, "batch"]
@@ -88,7 +90,7 @@ class BiaffineScorer(nn.Module):
             hidden = torch.nn.functional.leaky_relu(layer(words), 0.1)
             mask = dropout(torch.ones_like(hidden[:, :1]), self.dropout, self.training)
             sides.append((hidden * mask).split(self.sizes, dim=2))
-        return tuple(sides)  # type: ignore[return-value]
+        return sides[0], sides[1]
 
     def _arcs(self, dependents: Tensor, heads: Tensor, lengths: Tensor) -> Float[Tensor, "batch length words"]:
         place = torch.arange(heads.shape[1], device=heads.device)

@@ -79,7 +79,9 @@ class ParserConfig(PreTrainedConfig):
         if not self.form_dim + self.character_dim + self.upos_dim + self.xpos_dim:
             raise ValueError("config: all of form_dim, character_dim, upos_dim and xpos_dim are 0, expected one input.")
         if self.predict_upos and self.architecture == "ffn":
-            raise ValueError("config.predict_upos needs a BiLSTM: set architecture to bilstm or biaffine, or give tags.")
+            raise ValueError(
+                "config.predict_upos needs a BiLSTM: set architecture to bilstm or biaffine, or give tags."
+            )
         if self.predict_upos and self.upos_dim:
             raise ValueError("config.predict_upos with upos_dim above 0 would predict what it reads: set one of them.")
         if not self.labelled and self.architecture == "biaffine":
@@ -89,3 +91,14 @@ class ParserConfig(PreTrainedConfig):
     def reads_tags(self) -> bool:
         """Whether the input must have parts of speech."""
         return bool(self.upos_dim or self.xpos_dim)
+
+
+def known(size: int | None) -> int:
+    """Returns a size that the data or a checkpoint must have brought by now.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if size is None:
+        raise ValueError("config: sizes are not known yet. Fit with a data module, or give form_count and its like.")
+    return size

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader
 
 from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, blocks, check_format, words
 from lightning_nlp.data.module import SourcedData
-from lightning_nlp.data.preparation import file_digest
 from lightning_nlp.data.predict_input import STDIN
+from lightning_nlp.data.preparation import file_digest
 from lightning_nlp.data.samplers import TokenBudgetBatches
 from lightning_nlp.data.text_files import check_file, name_of
 from lightning_nlp.data.vectors import read_vectors
@@ -49,7 +49,9 @@ class ParserData(SourcedData):
             if value < 1:
                 raise ValueError(f"data.{name} is {value}, expected at least 1.")
         if set(self.source.columns) != {"conllu"}:
-            raise ValueError(f"data.columns names {', '.join(self.source.columns)}, expected conllu: {{conllu: COLUMN}}.")
+            raise ValueError(
+                f"data.columns names {', '.join(self.source.columns)}, expected conllu: {{conllu: COLUMN}}."
+            )
         self.batch_tokens, self.scored_tokens, self.vectors = batch_tokens, scored_tokens, vectors
 
     # -- preparation ------------------------------------------------------------------------------------------------
@@ -126,7 +128,9 @@ class ParserData(SourcedData):
 
     def predict_dataloader(self) -> DataLoader:
         """Returns lists of (position, sentence block): of CoNLL-U as it is, of plain text made of each line."""
-        where = "standard input" if self.predict_file == STDIN else name_of(self.predict_file or "", "data.predict_file")
+        where = (
+            "standard input" if self.predict_file == STDIN else name_of(self.predict_file or "", "data.predict_file")
+        )
         rows = self.predict_input(items=lambda lines: sentence_blocks(lines, where))
         return DataLoader(rows, batch_size=PREDICTED_TOGETHER, collate_fn=list)
 

@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lightning_nlp.parser.batch import Batch
-from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN
 
 CHARACTER_DIM = 50
@@ -49,23 +49,25 @@ class WordEncoder(nn.Module):
         config: which inputs there are, and their sizes.
     """
 
+    rarity: Tensor  # chance of each form to be unknown in training
+
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
         self.config = config
         self.dims = [config.form_dim, config.character_dim, config.upos_dim, config.xpos_dim]
         if config.form_dim:
-            self.form = nn.Embedding(config.form_count, config.form_dim, padding_idx=NOTHING)
-            self.register_buffer("rarity", torch.zeros(config.form_count))
+            self.form = nn.Embedding(known(config.form_count), config.form_dim, padding_idx=NOTHING)
+            self.register_buffer("rarity", torch.zeros(known(config.form_count)))
         if config.form_dim and config.vector_count:
-            self.vectors = nn.Embedding(config.vector_count + 1, config.vector_dim, padding_idx=NOTHING)
+            self.vectors = nn.Embedding(config.vector_count + 1, known(config.vector_dim), padding_idx=NOTHING)
             self.vectors.weight.requires_grad = False
-            self.project = nn.Linear(config.vector_dim, config.form_dim, bias=False)
+            self.project = nn.Linear(known(config.vector_dim), config.form_dim, bias=False)
         if config.character_dim:
-            self.spelling = CharacterEncoder(config.character_count, config.character_dim)
+            self.spelling = CharacterEncoder(known(config.character_count), config.character_dim)
         if config.upos_dim:
-            self.upos = nn.Embedding(config.upos_count, config.upos_dim, padding_idx=NOTHING)
+            self.upos = nn.Embedding(known(config.upos_count), config.upos_dim, padding_idx=NOTHING)
         if config.xpos_dim:
-            self.xpos = nn.Embedding(config.xpos_count, config.xpos_dim, padding_idx=NOTHING)
+            self.xpos = nn.Embedding(known(config.xpos_count), config.xpos_dim, padding_idx=NOTHING)
 
     @property
     def dim(self) -> int:
@@ -90,8 +92,8 @@ class WordEncoder(nn.Module):
         if self.training and self.config.word_dropout:
             unknown = torch.rand(forms.shape, device=forms.device) < self.rarity[forms]
             forms = forms.masked_fill(unknown, UNKNOWN)
-        known = self.form(forms)
-        return known + self.project(self.vectors(batch.vectors))[batch.types] if self.config.vector_count else known
+        own = self.form(forms)
+        return own + self.project(self.vectors(batch.vectors))[batch.types] if self.config.vector_count else own
 
     def _thinned(self, kinds: list[Tensor]) -> list[Tensor]:
         """Leaves out inputs of a word and makes the others larger instead (Dozat & Manning 2017, section 4.1)."""
@@ -161,9 +163,9 @@ class SentenceEncoder(nn.Module):
         self.layers = nn.ModuleList(
             nn.LSTM(size, config.hidden_dim, batch_first=True, bidirectional=True) for size in sizes
         )
-        self.tags = nn.Linear(self.dim, config.upos_count) if config.predict_upos else None
+        self.tags = nn.Linear(self.dim, known(config.upos_count)) if config.predict_upos else None
         if config.predict_upos:
-            self.tag_vectors = nn.Linear(config.upos_count, self.dim, bias=False)
+            self.tag_vectors = nn.Linear(known(config.upos_count), self.dim, bias=False)
 
     def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
         """Returns states of the root and the words, and scores of the words' tags."""

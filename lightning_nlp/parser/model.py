@@ -52,6 +52,7 @@ class ParserModel(PreTrainedModel):
     """
 
     config_class = ParserConfig
+    scorer: TransitionScorer | BiaffineScorer
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__(config)

@@ -5,7 +5,6 @@ from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from jsonargparse import lazy_instance
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
@@ -14,13 +13,14 @@ from torch.optim import Adam
 from lightning_nlp.data.conllu import with_columns
 from lightning_nlp.parser.batch import Batch, Gold
 from lightning_nlp.parser.config import ParserConfig
-from lightning_nlp.parser.data import ParserData, sentence_to_parse
-from lightning_nlp.parser.metrics import Accuracy, TreeScores
-from lightning_nlp.parser.model import ParserModel
-from lightning_nlp.parser.vocabulary import Vocabulary
-from lightning_nlp.training import Linear, Schedule, make_plain
+from lightning_nlp.parser.data import ParserData, sentence_and_tree, sentence_to_parse
+from lightning_nlp.parser.model import Parse, ParserModel
+from lightning_nlp.parser.pictures import ParsedSentence, show_scores, tree_page
+from lightning_nlp.parser.scoring import Scoring
+from lightning_nlp.parser.vocabulary import Sentence, Tree, Vocabulary, relation
+from lightning_nlp.training import Linear, Schedule, make_plain, run_folder
 
-HEADLINES = ("uas", "las", "ucm", "lcm")
+DRAWN_FROM = 500  # validation sentences that the page of trees chooses from
 
 
 class DependencyParser(LightningModule):
@@ -53,9 +53,7 @@ class DependencyParser(LightningModule):
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
         self.optimizer, self.scheduler = optimizer, scheduler
         self.monitor, self.monitor_mode = monitor, monitor_mode
-        self.scores: dict[str, TreeScores] = {}
-        self.tags: dict[str, Accuracy] = {}
-        self.parsed: dict[str, tuple[int, int, float]] = {}
+        self.scorings: dict[str, Scoring] = {}
 
     @property
     def data(self) -> ParserData:
@@ -94,7 +92,7 @@ class DependencyParser(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Calls what was given."""
-        optimizer = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])  # type: ignore[arg-type]
+        optimizer = self.optimizer([weight for weight in self.parameters() if weight.requires_grad])
         return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -141,41 +139,40 @@ class DependencyParser(LightningModule):
     def _score(self, name: str, batch: Batch, gold: Gold) -> None:
         began = time.perf_counter()
         found, upos = self.model.decide(batch)
-        sentences, words, seconds = self.parsed.get(name, (0, 0, 0.0))
-        seconds += time.perf_counter() - began
-        self.parsed[name] = (sentences + len(batch.lengths), words + int(batch.lengths.sum()), seconds)
-        names = self.model.vocabulary
-        if name not in self.scores:
-            self.scores[name] = TreeScores(names.relations).to(self.device)
-            self.tags[name] = Accuracy().to(self.device)
-        relation = names.relation_of_label.to(self.device)[found.labels].masked_fill(found.labels < 0, -1)
-        is_word = batch.is_word()
-        self.scores[name].update(found.heads, relation, gold.heads, gold.relations, is_word, gold.punctuation)
-        if upos is not None:
-            self.tags[name].update(upos, batch.upos, is_word)
+        seconds = time.perf_counter() - began
+        if name not in self.scorings:
+            names, tags = self.model.vocabulary, self.config.predict_upos
+            self.scorings[name] = Scoring(names, tags, with_baselines=name != "val").to(self.device)
+        self.scorings[name].add(batch, gold, found, upos, seconds)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores."""
-        self._log_scores("val")
+        self._log_scores()
 
     def on_test_epoch_end(self) -> None:
         """Logs the scores of each test set."""
-        for name in list(self.scores):
-            self._log_scores(name)
+        self._log_scores()
 
-    def _log_scores(self, name: str) -> None:
-        if name not in self.scores:
-            return
-        for score, value in self.scores.pop(name).compute().items():
-            self.log(f"{name}/{score}", value, prog_bar=score in HEADLINES[:2] and name == "val")
-        tags = self.tags.pop(name)
-        if self.config.predict_upos:
-            self.log(f"{name}/upos", tags.compute())
-        sentences, words, seconds = self.parsed.pop(name)
-        self.log(f"{name}/sentences_per_second", sentences / seconds)
-        self.log(f"{name}/words_per_second", words / seconds)
+    def _log_scores(self) -> None:
+        for name, scoring in self.scorings.items():
+            for score, value in scoring.compute().items():
+                self.log(f"{name}/{score}", value, prog_bar=name == "val" and score in ("uas", "las"))
+            for rate, value in scoring.rates().items():
+                self.log(f"{name}/{rate}", value, sync_dist=True, reduce_fx="sum")
+            if not self.trainer.sanity_checking:
+                show_scores(name, scoring.trees, run_folder(self.trainer), self.trainer.loggers)
+        self.scorings = {}
 
     # -- use --------------------------------------------------------------------------------------------------------
+
+    def on_fit_end(self) -> None:
+        """Draws trees of the validation set as the exported parser finds them."""
+        if not self.trainer.is_global_zero or "validation" not in self.data.source.splits():
+            return
+        read = [sentence_and_tree(block) for block in self.data.blocks("validation")[:DRAWN_FROM]]
+        parses = self.model.eval().parse([sentence for sentence, _ in read])
+        sentences = [parsed_sentence(*known, parse) for known, parse in zip(read, parses)]
+        tree_page(run_folder(self.trainer) / "trees.html", "Trees of the validation set", sentences)
 
     def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns each sentence block with the tree that was found, and tags where they are predicted."""
@@ -184,3 +181,15 @@ class DependencyParser(LightningModule):
             (place, with_columns(block, parse.heads, parse.labels, parse.upos) + "\n")
             for (place, block), parse in zip(batch, parses)
         ]
+
+
+def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse) -> ParsedSentence:
+    """Puts what was found beside what is right, relations without their subtypes."""
+    return ParsedSentence(
+        words=sentence.forms,
+        heads=parse.heads,
+        relations=[relation(label) for label in parse.labels],
+        gold_heads=gold.heads,
+        gold_relations=[relation(label) for label in gold.labels],
+        tags=sentence.upos,
+    )

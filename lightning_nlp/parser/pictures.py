@@ -8,15 +8,28 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from lightning_nlp.parser.metrics import ARC_COLUMNS, RELATION_COLUMNS, SENTENCE_COLUMNS, Row
-from lightning_nlp.report.figures import ACCENT, INK, new_figure, plain
+from pytorch_lightning.utilities import rank_zero_only
+
+from lightning_nlp.parser.metrics import (
+    ARC_COLUMNS,
+    CONFUSION_COLUMNS,
+    HEAD_ERROR_COLUMNS,
+    RELATION_COLUMNS,
+    SENTENCE_COLUMNS,
+    Row,
+    TreeScores,
+)
+from lightning_nlp.report.figures import ACCENT, INK, new_figure, plain, save_figure
 from lightning_nlp.report.pages import Section, Svg, write_page
+from lightning_nlp.report.tables import save_table
 from lightning_nlp.report.trees import draw_tree
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pytorch_lightning.loggers import Logger
 
 PALE = "#a9cbdc"  # of the accent
+CONFUSIONS = 30  # the most frequent that are shown
 SHORT = 5  # of fewer words a sentence is seldom telling: one error is a fourth of it
 LEGEND = (
     "Above the words: what was found. A thick red arc is wrong, and the right one is dashed below the words; a red "
@@ -61,6 +74,31 @@ class ParsedSentence:
     def las(self) -> float:
         """Percentage of words with the right head and the right relation."""
         return 100 * (1 - self.wrong / max(1, len(self.words)))
+
+
+def show_scores(name: str, scores: TreeScores, folder: Path, loggers: Sequence[Logger]) -> None:
+    """Writes the tables and figures of a set's scores to the run folder and the tracker; to be called on every rank.
+
+    Args:
+        name: of the set.
+        scores: of its trees.
+        folder: the run folder.
+        loggers: `trainer.loggers`.
+    """
+    relations, arcs, lengths = scores.by_relation(), scores.by_arc_length(), scores.by_sentence_length()
+    tables = {
+        "by_relation": (RELATION_COLUMNS, relations),
+        "by_arc_length": (ARC_COLUMNS, arcs),
+        "by_sentence_length": (SENTENCE_COLUMNS, lengths),
+        "confusions": (CONFUSION_COLUMNS, scores.confusions(CONFUSIONS)),
+        "head_errors": (HEAD_ERROR_COLUMNS, scores.head_errors(CONFUSIONS)),
+    }
+    for table, (columns, rows) in tables.items():
+        save_table(columns, rows, f"{name}/{table}", folder, loggers)
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        save_figure(relation_figure(relations), f"{name}/by_relation", folder, loggers)
+        save_figure(arc_length_figure(arcs), f"{name}/by_arc_length", folder, loggers)
+        save_figure(sentence_length_figure(lengths), f"{name}/by_sentence_length", folder, loggers)
 
 
 def relation_figure(rows: Sequence[Row], most: int = 25) -> Figure:

@@ -63,7 +63,7 @@ def maximum_spanning_tree(
         places = np.flatnonzero(np.append(True, is_word))
         found = chu_liu_edmonds(table[is_word][:, places])
         if found is None:
-            raise ValueError(f"scores: no tree with one root for sentence {sentence} of the batch; allow more heads.")
+            raise ValueError(f"scores: no tree with one root for sentence {sentence} of the batch; too many are -inf.")
         heads[sentence, mask[sentence]] = torch.from_numpy(places[found]).to(heads.device)
     return heads
 

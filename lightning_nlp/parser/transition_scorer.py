@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout, embedding_bag
 
 from lightning_nlp.parser.batch import Gold
-from lightning_nlp.parser.config import ParserConfig
+from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
 from lightning_nlp.parser.kernel import kernel_decisions, load_kernel
 from lightning_nlp.parser.oracle import replay
@@ -68,13 +68,15 @@ class TransitionScorer(nn.Module):
         dim: numbers of a word.
     """
 
+    allowed: Tensor  # labels of arcs from a word, and from the root
+
     def __init__(self, config: ParserConfig, dim: int) -> None:
         super().__init__()
         self.swap = config.system == "swap"
         self.features = full_features if config.features == "full" else stack_features
         self.places, self.child_places = (18, 12) if config.features == "full" else (4, 0)
         self.child_places *= config.labelled
-        self.labels = config.label_count if config.labelled else 1
+        self.labels = known(config.label_count) if config.labelled else 1
         self.labelled, self.dropout, self.width = config.labelled, config.dropout, config.scorer_dim
         self.nothing = nn.Parameter(torch.zeros(dim))
         self.words = nn.Linear(dim, self.places * self.width)

@@ -136,4 +136,6 @@ def apply(state: State, transition: Int[Tensor, "batch"], label: Int[Tensor, "ba
     }
     places, values = torch.stack(list(writes), dim=1), torch.stack(list(writes.values()), dim=1)
     grown = is_shift.long() - (is_arc | is_swap).long()
-    return State(flat.scatter(1, places, values).view_as(memory), depth + grown, left - is_shift.long() + is_swap.long())
+    return State(
+        flat.scatter(1, places, values).view_as(memory), depth + grown, left - is_shift.long() + is_swap.long()
+    )

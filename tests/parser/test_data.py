@@ -33,9 +33,10 @@ def test_vocabulary_counts_forms_in_lower_case_and_knows_which_labels_the_root_h
     assert dict(zip(names.forms, names.counts)) == {"de": 2, "le": 2, "pain": 2}
     assert (names.root_labels, names.word_labels) == (["root"], ["case", "det"])
     assert names.spelling("Pain")[1] != names.spelling("pain")[1]
-    assert names.is_allowed().tolist() == [[label != "root" for label in names.labels], [
-        label == "root" for label in names.labels
-    ]]
+    assert names.is_allowed().tolist() == [
+        [label != "root" for label in names.labels],
+        [label == "root" for label in names.labels],
+    ]
 
 
 def test_relations_are_labels_without_subtypes():
@@ -103,5 +104,5 @@ def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
     assert data.vocabulary.vectors == ["the", "baker"]
     assert data.vector_table().equal(torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
     assert data.vocabulary.vector_id("The") == 1
-    with pytest.raises(ValueError, match="data.vectors"):
+    with pytest.raises(ValueError, match="data\\.vectors"):
         ParserData(path="sample", vectors=str(Path("no.txt"))).prepare_data()

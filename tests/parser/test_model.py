@@ -142,7 +142,7 @@ def test_a_folder_holds_all_of_a_parser(tmp_path):
 
 
 def test_a_parser_that_reads_tags_wants_them():
-    with pytest.raises(ValueError, match="sentence 1 .* has no UPOS"):
+    with pytest.raises(ValueError, match=r"sentence 1 .* has no UPOS"):
         build("ffn").parse([["The", "cat", "sleeps"]])
 
 

@@ -132,7 +132,7 @@ def test_an_empty_sentence_is_a_tree_and_no_batch_is_too_small():
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(length=st.integers(1, 5), seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_tree_is_better(kind, length, seed):
     check_against_all_trees(scores_of(kind, length, seed))
 
@@ -161,7 +161,7 @@ def test_differences_that_double_precision_alone_can_tell_count():
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_tree_is_better_where_scores_are_few_integers(data):
     length = data.draw(st.integers(1, 5))
     row = st.lists(st.sampled_from([-INF, 0.0, 1.0, 2.0]), min_size=length + 1, max_size=length + 1)

@@ -76,7 +76,7 @@ def test_lifting_makes_trees_projective_and_keeps_projective_ones():
 
 
 def test_lifting_by_hand():
-    """"A hearing is scheduled on the issue today": 'on' hangs from 'hearing' across 'is scheduled'."""
+    """ "A hearing is scheduled on the issue today": 'on' hangs from 'hearing' across 'is scheduled'."""
     heads = torch.tensor([[2, 4, 4, 0, 2, 7, 5, 4]])
     is_word = torch.ones_like(heads, dtype=torch.bool)
     assert crossed(heads, is_word).nonzero().tolist() == [[0, 4]]

@@ -1,0 +1,158 @@
+"""Training from end to end: what a parser learns, what it leaves behind, and what it does with text."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from udtools.udeval import evaluate, load_conllu
+
+from lightning_nlp.cli import main
+from lightning_nlp.data.conllu import DEPREL, HEAD, read_conllu, words
+from lightning_nlp.data.sample_world import sample_rows
+from lightning_nlp.parser import ParserModel
+
+SAMPLE = ["-c", "configs/parser/sample.yaml"]
+QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The run folder of the sample config, as it is shipped."""
+    folder = tmp_path_factory.mktemp("sample")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LIGHTNING_NLP_CACHE", str(folder / "cache"))
+        return folder / main(["fit", *SAMPLE, *QUIET]).run
+
+
+def metrics(run: Path) -> dict[str, float]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def predict(run: Path, file: Path | str) -> str:
+    given = ["-c", str(run / "config.yaml"), "--ckpt_path", "best", *QUIET, "--data.predict_file", str(file)]
+    main(["predict", *given])
+    return (run / "predictions" / f"{Path(file).stem}.conllu").read_text()
+
+
+def write_gold(file: Path) -> Path:
+    file.write_text("".join(row["conllu"] + "\n\n" for row in sample_rows("trees", "test")))
+    return file
+
+
+def test_it_learns_the_sample_world(trained):
+    """Neighbours as heads reach half of that, and the commonest relation a fifth."""
+    found = metrics(trained)
+    assert found["val/las"] > 85
+    assert found["throughput/unit"] == "words/s"
+
+
+def test_scores_are_those_of_the_official_scorer(trained, tmp_path):
+    gold = write_gold(tmp_path / "gold.conllu")
+    main(["test", "-c", str(trained / "config.yaml"), "--ckpt_path", "best", *QUIET])
+    (tmp_path / "found.conllu").write_text(predict(trained, gold))
+    with gold.open() as one, (tmp_path / "found.conllu").open() as other:
+        official = evaluate(load_conllu(one), load_conllu(other))
+    ours = metrics(trained)
+    assert ours["test/uas"] == pytest.approx(100 * official["UAS"].f1, abs=1e-3)
+    assert ours["test/las"] == pytest.approx(100 * official["LAS"].f1, abs=1e-3)
+    assert ours["test/las"] > 80
+    assert 0 < ours["test/uas_previous_word"] < ours["test/uas"]
+    assert 0 < ours["test/las_next_word"] < ours["test/las"]
+
+
+def test_predict_changes_trees_alone(trained, tmp_path):
+    """Comments, multiword tokens, empty nodes and MISC come back byte for byte, in the order of the input."""
+    rows = ["1-2\tThebaker\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No", "1\tThe\tthe\tDET\tDT\tA=b\t_\t_\t_\tX=1"]
+    rows += ["2\tbaker\t_\tNOUN\t_\t_\t9\t?\t2:dep\t_", "2.1\tsold\t_\t_\t_\t_\t_\t_\t1:dep\t_"]
+    rows += ["3\tsold\t_\tVERB\t_\t_\t_\t_\t_\tGloss=a b"]
+    file = tmp_path / "in.conllu"
+    file.write_text("\n".join(["# sent_id = ä", *rows, "", "# two", "1\tBread\t_\t_\t_\t_\t_\t_\t_\t_", "", ""]))
+    found = predict(trained, file)
+    before, after = (text.split("\n") for text in (file.read_text(), found))
+    assert len(before) == len(after)
+    for one, other in zip(before, after):
+        columns, others = one.split("\t"), other.split("\t")
+        if columns[0].isdecimal() and len(columns) == 10:
+            assert others[HEAD].isdecimal()
+            columns[HEAD], columns[DEPREL] = others[HEAD], others[DEPREL]
+        assert columns == others
+
+
+def test_predict_takes_plain_text_from_a_file_and_from_standard_input(trained, tmp_path, monkeypatch, capfd):
+    file = tmp_path / "in.txt"
+    file.write_text("The baker sold bread .\n\nBread\n")
+    found = predict(trained, file)
+    assert found.count("\n\n") == 2
+    assert [[word[1] for word in words(block)] for block in read_conllu(trained / "predictions/in.conllu")] == [
+        ["The", "baker", "sold", "bread", "."],
+        ["Bread"],
+    ]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
+    capfd.readouterr()
+    main(["predict", "-c", str(trained / "config.yaml"), "--ckpt_path", "best", *QUIET, "--data.predict_file", "-"])
+    assert capfd.readouterr().out == found
+
+
+def test_the_export_parses_without_lightning(trained, run_python):
+    code = """
+import sys
+from lightning_nlp.parser import ParserModel
+[parse] = ParserModel.from_pretrained(sys.argv[1]).parse([["The", "baker", "sold", "bread", "."]])
+print(parse.heads, parse.labels, "pytorch_lightning" in sys.modules)
+"""
+    printed = run_python("-c", code, str(trained / "export"))
+    assert printed.strip() == "[2, 3, 0, 3, 3] ['det', 'nsubj', 'root', 'obj', 'punct'] False"
+
+
+def test_tables_figures_and_trees_are_left_behind(trained):
+    with (trained / "tables/val/by_relation.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {"nsubj", "root", "punct"} <= {row["relation"] for row in rows}
+    for name in ("by_relation", "by_arc_length", "by_sentence_length"):
+        assert (trained / f"figures/val/{name}.png").stat().st_size > 5000
+    assert (trained / "tables/val/confusions.csv").exists()
+    assert "<svg" in (trained / "trees.html").read_text()
+
+
+def test_a_checkpoint_stands_alone_and_holds_plain_values(trained):
+    checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
+    assert set(checkpoint["vocabulary"]) >= {"forms", "characters", "labels"}
+    assert checkpoint["hyper_parameters"]["config"]["form_count"] == len(checkpoint["vocabulary"]["forms"]) + 2
+
+
+def test_pretrained_vectors_are_used_and_kept(tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("2 4\nthe 1 2 3 4\nbaker 4 5 6 7\n")
+    run = main(["fit", *SAMPLE, *QUIET, "--data.vectors", str(file), "--trainer.max_epochs=1"]).run
+    model = ParserModel.from_pretrained(run / "export")
+    assert model.word.vectors.weight.tolist() == [[0] * 4, [1, 2, 3, 4], [4, 5, 6, 7]]
+    assert model.vocabulary.vectors == ["the", "baker"]
+
+
+@pytest.mark.parametrize("architecture", ["bilstm", "biaffine"])
+def test_the_others_train_with_joint_tags(architecture, tmp_path):
+    config = {"architecture": architecture, "predict_upos": "true", "hidden_dim": 24, "layers": 2, "features": "stack"}
+    given = [f"--model.config.{name}={value}" for name, value in config.items()]
+    run = main(["fit", *SAMPLE, *QUIET, *given, "--trainer.max_epochs=4"]).run
+    found = metrics(run)
+    assert found["val/las"] > 75
+    assert found["val/upos"] > 90
+    file = tmp_path / "in.txt"
+    file.write_text("The baker sold bread .\n")
+    tags = [word[3] for block in [predict(run, file)] for word in words(block)]
+    assert tags == ["DET", "NOUN", "VERB", "NOUN", "PUNCT"]
+
+
+def test_two_processes_score_as_one(trained, repository, run_python):
+    """Scores are sums over ranks: batches halved between two give the same ones."""
+    given = ["-c", str(trained / "config.yaml"), "-c", "configs/trainer/ddp_cpu.yaml", "--ckpt_path", "best", *QUIET]
+    before = metrics(trained)
+    run_python(str(repository / "cli.py"), "validate", *given)
+    after = metrics(trained)
+    assert after["val/las"] == pytest.approx(before["val/las"], abs=1e-6)
+    assert after["val/lcm"] == pytest.approx(before["val/lcm"], abs=1e-6)
