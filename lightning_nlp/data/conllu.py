@@ -7,6 +7,7 @@ A file is its blocks joined by `"\\n\\n"`, with `"\\n\\n"` after the last.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lightning_nlp.data.text_files import name_of, read_lines
 
@@ -61,39 +62,87 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(block if block[-1] else block[:-1])
 
 
+class Block(NamedTuple):
+    """A sentence block taken apart.
+
+    Attributes:
+        lines: as they stand in the file.
+        places: which of them are syntactic words, leaving out multiword tokens and empty nodes.
+        rows: the ten columns of each word.
+    """
+
+    lines: list[str]
+    places: list[int]
+    rows: list[list[str]]
+
+    def column(self, number: int) -> list[str]:
+        """Returns a column of all words."""
+        return [row[number] for row in self.rows]
+
+    def with_columns(self, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
+        """Returns the block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
+
+        Args:
+            heads: the head of each word, 0 for the root.
+            deprels: the relation of each word to its head.
+            upos: the part of speech of each word, or None to leave that column.
+
+        Raises:
+            ValueError: a list has another length than the sentence.
+        """
+        lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
+        if any(length != len(self.rows) for length in lengths):
+            raise ValueError(f"The sentence has {len(self.rows)} words, but the columns to write have {lengths}.")
+        lines = self.lines.copy()
+        for place, row, head, deprel, tag in zip(self.places, self.rows, heads, deprels, upos or self.column(UPOS)):
+            lines[place] = "\t".join([*row[:UPOS], tag, *row[UPOS + 1 : HEAD], str(head), deprel, *row[DEPREL + 1 :]])
+        return "\n".join(lines)
+
+
+def taken_apart(block: str) -> Block:
+    """Returns the parts of a sentence block.
+
+    Args:
+        block: a sentence as `read_conllu` yields it.
+    """
+    lines = block.split("\n")
+    fields = [line.split("\t") for line in lines]
+    places = [place for place, (first, *_) in enumerate(fields) if first.isdecimal()]
+    return Block(lines, places, [fields[place] for place in places])
+
+
 def words(block: str) -> list[list[str]]:
     """Returns the ten columns of every syntactic word of a block, leaving out multiword tokens and empty nodes.
 
     Args:
         block: a sentence as `read_conllu` yields it.
     """
-    return [line.split("\t") for line in block.split("\n") if _is_word(line)]
+    return taken_apart(block).rows
 
 
-def with_columns(block: str, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
-    """Returns a block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
+def checked(block: str, where: str, first_line: int = 1) -> Block:
+    """Returns the parts of a sentence that is to be parsed, its tree unseen.
 
     Args:
         block: a sentence as `read_conllu` yields it.
-        heads: the head of each word, 0 for the root.
-        deprels: the relation of each word to its head.
-        upos: the part of speech of each word, or None to leave that column.
+        where: the option and file it came from.
+        first_line: the line of the file at which it begins.
 
     Raises:
-        ValueError: a list has another length than the sentence.
+        ValueError: as `check_format`.
     """
-    lines = block.split("\n")
-    places = [place for place, line in enumerate(lines) if _is_word(line)]
-    lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
-    if any(length != len(places) for length in lengths):
-        raise ValueError(f"The sentence has {len(places)} words, but the columns to write have {lengths}.")
-    for word, place in enumerate(places):
-        columns = lines[place].split("\t")
-        columns[HEAD], columns[DEPREL] = str(heads[word]), deprels[word]
-        if upos is not None:
-            columns[UPOS] = upos[word]
-        lines[place] = "\t".join(columns)
-    return "\n".join(lines)
+    parts = taken_apart(block)
+    is_word = set(parts.places)
+    others = (line for place, line in enumerate(parts.lines) if place not in is_word)
+    is_plain = (
+        bool(parts.rows)
+        and all(len(row) == len(COLUMNS) for row in parts.rows)
+        and parts.column(0) == [str(number) for number in range(1, len(parts.rows) + 1)]
+        and all(line.startswith("#") for line in others)
+    )
+    if not is_plain:  # tokens of several words and empty nodes, or a fault
+        check_format(block, where, first_line)
+    return parts
 
 
 def check(block: str, where: str, first_line: int = 1) -> None:
@@ -176,10 +225,6 @@ def _rows(block: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(block.split("\n"), start=first_line):
         if line and not line.startswith("#"):
             yield number, line.split("\t")
-
-
-def _is_word(line: str) -> bool:
-    return line[:1].isdecimal() and line.partition("\t")[0].isdecimal()
 
 
 def _sentence(block: str) -> str:

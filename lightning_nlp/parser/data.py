@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, blocks, check_format, words
+from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, blocks, checked, taken_apart
 from lightning_nlp.data.module import SourcedData
 from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.preparation import file_digest
@@ -21,9 +21,10 @@ from lightning_nlp.data.samplers import TokenBudgetBatches
 from lightning_nlp.data.text_files import check_file, name_of
 from lightning_nlp.data.vectors import read_vectors
 from lightning_nlp.parser.batch import Encoded, Treebank, encode_trees
+from lightning_nlp.parser.projectivity import is_projective
 from lightning_nlp.parser.vocabulary import Sentence, Tree, Vocabulary
 
-VOCABULARY, VECTORS = "vocabulary.json", "vectors.npy"
+VOCABULARY, VECTORS, CROSSING = "vocabulary.json", "vectors.npy", "crossing.json"
 FORM, XPOS = 1, 4
 PREDICTED_TOGETHER = 1024  # sentences
 
@@ -71,10 +72,11 @@ class ParserData(SourcedData):
         train = self.trees("train")
         vocabulary = Vocabulary.of(zip(*train), known)
         (folder / VOCABULARY).write_text(json.dumps(vocabulary.plain(), ensure_ascii=False), encoding="utf-8")
-        for split in ("train", "validation"):
-            if split in self.source.splits():
-                trees = train if split == "train" else self.trees(split)
-                save_treebank(encode_trees(*trees, vocabulary), folder / f"{split}.npz")
+        treebank = encode_trees(*train, vocabulary)
+        save_treebank(treebank, folder / "train.npz")
+        (folder / CROSSING).write_text(json.dumps([count_crossing(treebank), len(treebank)]))
+        if "validation" in self.source.splits():
+            save_treebank(encode_trees(*self.trees("validation"), vocabulary), folder / "validation.npz")
 
     def blocks(self, split: str) -> list[str]:
         """Returns the sentence blocks of a split."""
@@ -92,6 +94,11 @@ class ParserData(SourcedData):
         if stage in (None, "fit"):
             self.prepared = self.prepared_folder()
             self.vocabulary = Vocabulary(**json.loads((self.prepared / VOCABULARY).read_text(encoding="utf-8")))
+
+    def crossing(self) -> tuple[int, int]:
+        """Returns how many training trees have crossing arcs, and how many there are."""
+        crossing, trees = json.loads((self.prepared / CROSSING).read_text())
+        return crossing, trees
 
     def vector_table(self) -> Float[Tensor, "words dim"] | None:
         """Returns the pretrained vectors of `vocabulary.vectors`; None where there are none."""
@@ -136,19 +143,17 @@ class ParserData(SourcedData):
 
 
 def sentence_and_tree(block: str) -> tuple[Sentence, Tree]:
-    """Reads the columns of a sentence block."""
-    columns = list(zip(*words(block)))
-    sentence = Sentence(columns[FORM], columns[UPOS], columns[XPOS])
-    return sentence, Tree([int(head) for head in columns[HEAD]], columns[DEPREL])
+    """Reads the words of a sentence block, their tags and their tree."""
+    parts = taken_apart(block)
+    return sentence_of(parts), Tree(list(map(int, parts.column(HEAD))), parts.column(DEPREL))
 
 
-def sentence_to_parse(block: str) -> Sentence:
+def sentence_of(block: Block) -> Sentence:
     """Reads the words and tags of a sentence block, whatever its tree."""
-    columns = list(zip(*words(block)))
-    return Sentence(columns[FORM], columns[UPOS], columns[XPOS])
+    return Sentence(block.column(FORM), block.column(UPOS), block.column(XPOS))
 
 
-def sentence_blocks(lines: Iterable[str], where: str) -> Iterator[str]:
+def sentence_blocks(lines: Iterable[str], where: str) -> Iterator[Block]:
     """Yields sentence blocks of CoNLL-U, or of plain text: a sentence a line, words between white space.
 
     CoNLL-U is known by the tabs in its first line that is no comment.
@@ -167,13 +172,19 @@ def sentence_blocks(lines: Iterable[str], where: str) -> Iterator[str]:
             break
     lines = chain(seen, lines)
     if not seen or "\t" not in seen[-1]:
-        yield from (as_block(line.split()) for line in lines if line.split())
+        yield from (taken_apart(as_block(line.split())) for line in lines if line.split())
         return
     number = 1
     for block in blocks(lines):
-        check_format(block, where, number)
-        yield block
+        yield checked(block, where, number)
         number += block.count("\n") + 2
+
+
+def count_crossing(treebank: Treebank) -> int:
+    """Counts the trees that are not projective."""
+    batches = TokenBudgetBatches(treebank.encoded.lengths, 10_000, seed=0, shuffle=False)
+    loaded = (treebank.__getitems__(sentences) for sentences in batches)
+    return sum(int((~is_projective(gold.heads, batch.is_word())).sum()) for batch, gold in loaded)
 
 
 def as_block(forms: list[str]) -> str:

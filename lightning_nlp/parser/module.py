@@ -8,12 +8,13 @@ from typing import Any, ClassVar, Literal
 from jsonargparse import lazy_instance
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_info
 from torch.optim import Adam
 
-from lightning_nlp.data.conllu import with_columns
+from lightning_nlp.data.conllu import Block
 from lightning_nlp.parser.batch import Batch, Gold
 from lightning_nlp.parser.config import ParserConfig
-from lightning_nlp.parser.data import ParserData, sentence_and_tree, sentence_to_parse
+from lightning_nlp.parser.data import ParserData, sentence_and_tree, sentence_of
 from lightning_nlp.parser.model import Parse, ParserModel
 from lightning_nlp.parser.pictures import ParsedSentence, show_scores, tree_page
 from lightning_nlp.parser.scoring import Scoring
@@ -114,6 +115,12 @@ class DependencyParser(LightningModule):
                 "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
                 "that it was trained with, or fit a new one."
             )
+        crossing, trees = self.data.crossing()
+        if crossing and self.config.architecture != "biaffine" and self.config.system == "arc-standard":
+            rank_zero_info(
+                f"{crossing} of {trees} training trees have crossing arcs, which arc-standard cannot build: it learns "
+                "them with these arcs lifted. model.config.system swap learns them as they are."
+            )
 
     def export(self, folder: Path) -> None:
         """Writes the model folder."""
@@ -174,11 +181,11 @@ class DependencyParser(LightningModule):
         sentences = [parsed_sentence(*known, parse) for known, parse in zip(read, parses)]
         tree_page(run_folder(self.trainer) / "trees.html", "Trees of the validation set", sentences)
 
-    def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
+    def predict_step(self, batch: list[tuple[int, Block]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns each sentence block with the tree that was found, and tags where they are predicted."""
-        parses = self.model.parse([sentence_to_parse(block) for _, block in batch])
+        parses = self.model.parse([sentence_of(block) for _, block in batch])
         return [
-            (place, with_columns(block, parse.heads, parse.labels, parse.upos) + "\n")
+            (place, block.with_columns(parse.heads, parse.labels, parse.upos) + "\n")
             for (place, block), parse in zip(batch, parses)
         ]
 

@@ -11,7 +11,7 @@ from lightning_nlp.data.conllu import (
     check_format,
     read_conllu,
     read_trees,
-    with_columns,
+    taken_apart,
     words,
 )
 
@@ -71,11 +71,11 @@ def test_words_are_the_syntactic_words_only():
 def test_writing_the_columns_that_were_read_changes_nothing():
     columns = words(SENTENCE)
     heads, deprels, upos = [int(c[6]) for c in columns], [c[7] for c in columns], [c[3] for c in columns]
-    assert with_columns(SENTENCE, heads, deprels, upos) == SENTENCE
+    assert taken_apart(SENTENCE).with_columns(heads, deprels, upos) == SENTENCE
 
 
 def test_only_head_deprel_and_upos_of_words_are_written():
-    changed = with_columns(SENTENCE, [4, 1, 2, 0], list("abcd"), list("WXYZ"))
+    changed = taken_apart(SENTENCE).with_columns([4, 1, 2, 0], list("abcd"), list("WXYZ"))
     columns = words(changed)
     assert [(c[3], c[6], c[7]) for c in columns] == [("W", "4", "a"), ("X", "1", "b"), ("Y", "2", "c"), ("Z", "0", "d")]
     before, after = SENTENCE.split("\n"), changed.split("\n")
@@ -87,7 +87,7 @@ def test_only_head_deprel_and_upos_of_words_are_written():
 
 def test_columns_of_another_length_are_refused():
     with pytest.raises(ValueError, match="4 words"):
-        with_columns(SENTENCE, [0, 1], ["root", "dep"])
+        taken_apart(SENTENCE).with_columns([0, 1], ["root", "dep"])
 
 
 def is_tree(heads) -> bool:

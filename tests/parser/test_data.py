@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_nlp.data.conllu import words
+from lightning_nlp.data.conllu import taken_apart
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.parser import ParserData
 from lightning_nlp.parser.batch import encode, encode_trees
@@ -24,8 +24,8 @@ BLOCK = "\n".join(
 
 def test_words_of_a_block_without_tokens_and_empty_nodes():
     sentence, tree = sentence_and_tree(BLOCK)
-    assert sentence == Sentence(("de", "le", "Pain"), ("ADP", "DET", "NOUN"), ("IN", "DT", "NN"))
-    assert tree == Tree([3, 3, 0], ("case", "det", "root"))
+    assert sentence == Sentence(["de", "le", "Pain"], ["ADP", "DET", "NOUN"], ["IN", "DT", "NN"])
+    assert tree == Tree([3, 3, 0], ["case", "det", "root"])
 
 
 def test_vocabulary_counts_forms_in_lower_case_and_knows_which_labels_the_root_has():
@@ -81,12 +81,10 @@ def test_a_treebank_is_read_as_written(tmp_path):
 
 def test_plain_text_and_conllu_are_told_apart():
     assert list(sentence_blocks(["# a title", "", "The cat  sleeps ."], "f")) == [
-        as_block(["#", "a", "title"]),
-        as_block(["The", "cat", "sleeps", "."]),
+        taken_apart(as_block(["#", "a", "title"])),
+        taken_apart(as_block(["The", "cat", "sleeps", "."])),
     ]
-    assert [[word[1] for word in words(block)] for block in sentence_blocks(BLOCK.split("\n"), "f")] == [
-        ["de", "le", "Pain"]
-    ]
+    assert [block.column(1) for block in sentence_blocks(BLOCK.split("\n"), "f")] == [["de", "le", "Pain"]]
     assert list(sentence_blocks([], "f")) == []
 
 
@@ -106,3 +104,19 @@ def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
     assert data.vocabulary.vector_id("The") == 1
     with pytest.raises(ValueError, match="data\\.vectors"):
         ParserData(path="sample", vectors=str(Path("no.txt"))).prepare_data()
+
+
+def test_trees_with_crossing_arcs_are_counted_not_dropped(tmp_path):
+    """A hearing is scheduled on the issue today."""
+    forms, heads = "A hearing is scheduled on the issue today".split(), [2, 4, 4, 0, 2, 7, 5, 4]
+    rows = [
+        "\t".join([str(number), form, "_", "X", "_", "_", str(head), "dep" if head else "root", "_", "_"])
+        for number, (form, head) in enumerate(zip(forms, heads), start=1)
+    ]
+    block = "\n".join(rows) + "\n\n"
+    (tmp_path / "train.conllu").write_text(block + BLOCK + "\n\n" + block)
+    data = ParserData(path="conllu", data_files={"train": str(tmp_path / "train.conllu")})
+    data.prepare_data()
+    data.setup("fit")
+    assert data.crossing() == (2, 3)
+    assert sorted(batch.lengths.tolist() for batch, _ in data.train_dataloader()) == [[3, 8, 8]]

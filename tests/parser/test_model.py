@@ -86,6 +86,16 @@ def test_every_sentence_gets_one_tree_with_allowed_labels(kind):
         assert (parse.upos is not None) == model.config.predict_upos
 
 
+@pytest.mark.parametrize("kind", ["ffn_window", "bilstm", "biaffine"])
+def test_a_sentence_of_two_thousand_words_beside_an_empty_one(kind):
+    words = [form for sentence in SENTENCES for form in sentence.forms][:1000]
+    tags = [tag for sentence in SENTENCES for tag in sentence.upos][:1000]
+    long = Sentence(words * 2, tags * 2, ["_"] * 2000)
+    parses = build(kind, hidden_dim=4).parse([long, Sentence([], [], []), SENTENCES[0]])
+    assert [len(parse.heads) for parse in parses] == [2000, 0, len(SENTENCES[0].forms)]
+    assert parses[0].heads.count(0) == 1
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_parser_can_learn_trees_by_heart(kind):
     """What cannot fit twenty sentences has a fault in its loss, its oracle or its search."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from udtools.udeval import evaluate, load_conllu
+from udtools.udeval import evaluate, load_conllu_file
 
 from lightning_nlp.cli import main
 from lightning_nlp.data.conllu import DEPREL, HEAD, read_conllu, words
@@ -55,8 +55,7 @@ def test_scores_are_those_of_the_official_scorer(trained, tmp_path):
     gold = write_gold(tmp_path / "gold.conllu")
     main(["test", "-c", str(trained / "config.yaml"), "--ckpt_path", "best", *QUIET])
     (tmp_path / "found.conllu").write_text(predict(trained, gold))
-    with gold.open() as one, (tmp_path / "found.conllu").open() as other:
-        official = evaluate(load_conllu(one), load_conllu(other))
+    official = evaluate(*(load_conllu_file(str(file)) for file in (gold, tmp_path / "found.conllu")))
     ours = metrics(trained)
     assert ours["test/uas"] == pytest.approx(100 * official["UAS"].f1, abs=1e-3)
     assert ours["test/las"] == pytest.approx(100 * official["LAS"].f1, abs=1e-3)
