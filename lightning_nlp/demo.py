@@ -27,6 +27,7 @@ class Family:
 FAMILIES = [
     Family("skip-gram", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
     Family("counts + SVD", "configs/word_vectors/svd_sample.yaml", "test/pairs", "word_pairs"),
+    Family("parser", "configs/parser/sample.yaml", "test/uas", "trees"),
 ]
 
 

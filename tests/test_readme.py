@@ -1,15 +1,17 @@
 """Every command and every snippet of the README, as it stands there, on small data."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from lightning_nlp.cli import main
+from lightning_nlp.data.sample_world import sample_rows
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("#")[0].split() for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+COMMANDS = [shlex.split(line.split("#")[0]) for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
 SMALL = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
 
@@ -27,6 +29,10 @@ def test_commands_and_snippets_run_in_order(capsys):
     Path("my_text.txt").write_text("some words of my own stand here\n" * 300)
     Path("pairs.tsv").write_text("some\twords\t3\nmy\town\t9\nstand\there\t5\n")
     Path("questions.txt").write_text(": words\nsome words my own\n")
+    Path("text.txt").write_text("The baker sold bread .\n")
+    for split, file in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        blocks = [row["conllu"] for row in sample_rows("trees", split)[:100]]
+        Path(f"{file}.conllu").write_text("".join(block + "\n\n" for block in blocks))
     commands = [words[2:] for words in COMMANDS if words[:2] == ["python", "cli.py"]]
     assert len(commands) >= 8
     for words in commands:

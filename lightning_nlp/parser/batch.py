@@ -1,6 +1,6 @@
 """Sentences as tensors: each different word once, and the sentences as places among these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN, Sentence, Tree, Vocabulary, padded, relation
+from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN, Sentence, Tree, Vocabulary, normal, padded, relation
 
 
 class Batch(NamedTuple):
@@ -121,23 +121,32 @@ class Treebank:
         return self.encoded.batch(sentences), Gold(heads, labels, relations, punctuation.bool())
 
 
-def encode(sentences: Sequence[Sentence], vocabulary: Vocabulary) -> Encoded:
+def encode(
+    sentences: Sequence[Sentence], vocabulary: Vocabulary, inputs: Container[str] = ("characters", "upos", "xpos")
+) -> Encoded:
     """Replaces words, characters and tags by their ids.
 
     Args:
         sentences: with tags or without.
         vocabulary: the ids.
+        inputs: which of characters, upos and xpos are wanted; the others are left at nothing.
     """
     numbers: dict[str, int] = {}
     types = [numbers.setdefault(form, len(numbers)) for sentence in sentences for form in sentence.forms]
+    spelt = [vocabulary.spelling(form) for form in numbers] if "characters" in inputs else [[]] * len(numbers)
+    tags = {
+        name: tag_ids([getattr(sentence, name) for sentence in sentences], sentences, ids)
+        if name in inputs
+        else np.zeros(len(types), np.int64)
+        for name, ids in (("upos", vocabulary.upos_ids), ("xpos", vocabulary.xpos_ids))
+    }
     return Encoded(
         bounds=np.cumsum([0, *(len(sentence.forms) for sentence in sentences)]),
         types=np.array(types, np.int64),
-        forms=np.array([vocabulary.form_ids.get(form.lower(), UNKNOWN) for form in numbers], np.int64),
-        characters=padded([vocabulary.spelling(form) for form in numbers], width=1),
+        forms=np.array([vocabulary.form_ids.get(normal(form), UNKNOWN) for form in numbers], np.int64),
+        characters=padded(spelt, width=1),
         vectors=np.array([vocabulary.vector_id(form) for form in numbers], np.int64),
-        upos=tag_ids([sentence.upos for sentence in sentences], sentences, vocabulary.upos_ids),
-        xpos=tag_ids([sentence.xpos for sentence in sentences], sentences, vocabulary.xpos_ids),
+        **tags,
     )
 
 

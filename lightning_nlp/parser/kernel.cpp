@@ -15,6 +15,26 @@ constexpr int CLASSES = 2 + 2 * LABELS;
 constexpr int LANES = (CLASSES + 15) / 16 * 16;
 enum Transition { SHIFT_, SWAP_, LEFT_, RIGHT_ };
 
+typedef float vec __attribute__((vector_size(64), aligned(4)));
+typedef int32_t ints __attribute__((vector_size(64), aligned(4)));
+
+static inline vec at(const float* place) { return *(const vec*)place; }
+static inline void put(float* place, vec x) { *(vec*)place = x; }
+
+// Of numbers that are not positive; 0 from -87 down.
+static inline vec exp(vec x) {
+    x *= 1.44269504f;
+    const vec whole = (x + 12582912.f) - 12582912.f, f = x - whole;  // adding 1.5 * 2^23 rounds to a whole number
+    vec p = 1.535336188e-4f * f + 1.339887440e-3f;                   // Taylor's polynomial, relative error 1e-7
+    p = p * f + 9.618437357e-3f;
+    p = p * f + 5.550332548e-2f;
+    p = p * f + 2.402264791e-1f;
+    p = p * f + 6.931472028e-1f;
+    p = p * f + 1.f;
+    const vec kept = x < -125.f ? vec{} : whole;
+    return x < -125.f ? vec{} : (vec)((ints)p + (__builtin_convertvector(kept, ints) << 23));
+}
+
 struct Weights {
     const float* words;      // [batch, width, PLACES, HIDDEN]
     const float* labels;     // [LABELS + 1, CHILDREN, HIDDEN]
@@ -69,13 +89,14 @@ struct Parser {
     }
 
     void compute_scores() {
-        std::copy(weights.bias, weights.bias + LANES, score);
+        vec sum[LANES / 16];
+        for (int c = 0; c < LANES / 16; c++) sum[c] = at(weights.bias + 16 * c);
         for (int h = 0; h < HIDDEN; h++) {
-            const float x = hidden[h];
-            if (x <= 0) continue;
+            const vec x = std::max(hidden[h], 0.f) - vec{};
             const float* row = weights.out + (long)h * LANES;
-            for (int c = 0; c < LANES; c++) score[c] += x * row[c];
+            for (int c = 0; c < LANES / 16; c++) sum[c] += x * at(row + 16 * c);
         }
+        for (int c = 0; c < LANES / 16; c++) put(score + 16 * c, sum[c]);
     }
 
     void forbid() {
@@ -96,8 +117,10 @@ struct Parser {
         sentence.labels[child] = (chosen - 2) / 2 + 1;
         before[head] = children[head];
         children[head] = child;
+        vec sums = {};
+        for (int c = 0; c < LANES; c += 16) sums += exp(at(score + c) - score[chosen]);
         float sum = 0;
-        for (int c = 0; c < CLASSES; c++) sum += std::exp(score[c] - score[chosen]);
+        for (int lane = 0; lane < 16; lane++) sum += sums[lane];
         sentence.scores[child] = -std::log(sum);
     }
 

@@ -132,7 +132,7 @@ class ParserModel(PreTrainedModel):
     # -- words in, trees out ----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 5000) -> list[Parse]:
+    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 2500) -> list[Parse]:
         """Parses sentences of words; `Sentence` carries their tags.
 
         Args:
@@ -144,7 +144,8 @@ class ParserModel(PreTrainedModel):
         """
         given = [sentence if isinstance(sentence, Sentence) else Sentence(sentence) for sentence in sentences]
         self.check_tags(given)
-        encoded = encode(given, self.vocabulary)
+        inputs = {"characters": self.config.character_dim, "upos": self.config.upos_dim, "xpos": self.config.xpos_dim}
+        encoded = encode(given, self.vocabulary, [name for name, dim in inputs.items() if dim])
         found: list[Parse | None] = [None] * len(given)
         for numbers in by_length(encoded.lengths, batch_tokens):
             batch = Batch(*(tensor.to(self.device) for tensor in encoded.batch(numbers)))

@@ -108,7 +108,7 @@ def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
 
 def test_trees_with_crossing_arcs_are_counted_not_dropped(tmp_path):
     """A hearing is scheduled on the issue today."""
-    forms, heads = "A hearing is scheduled on the issue today".split(), [2, 4, 4, 0, 2, 7, 5, 4]
+    forms, heads = ["A", "hearing", "is", "scheduled", "on", "the", "issue", "today"], [2, 4, 4, 0, 2, 7, 5, 4]
     rows = [
         "\t".join([str(number), form, "_", "X", "_", "_", str(head), "dep" if head else "root", "_", "_"])
         for number, (form, head) in enumerate(zip(forms, heads), start=1)
