@@ -61,7 +61,7 @@ class ParserData(SourcedData):
         """Returns what the prepared folder depends on."""
         if self.vectors:
             check_file(self.vectors, "data.vectors")
-        return {"vectors": self.vectors and file_digest(self.vectors), "layout": 1}
+        return {"vectors": self.vectors and file_digest(self.vectors), "layout": 2}
 
     def build(self, folder: Path) -> None:
         """Collects the names of the training trees, and writes all trees as ids."""

@@ -137,7 +137,7 @@ def test_pretrained_vectors_are_used_and_kept(tmp_path):
 def test_the_others_train_with_joint_tags(architecture, tmp_path):
     config = {"architecture": architecture, "predict_upos": "true", "hidden_dim": 24, "layers": 2, "features": "stack"}
     given = [f"--model.config.{name}={value}" for name, value in config.items()]
-    run = main(["fit", *SAMPLE, *QUIET, *given, "--trainer.max_epochs=4"]).run
+    run = main(["fit", *SAMPLE, *QUIET, *given, "--trainer.max_epochs=8"]).run
     found = metrics(run)
     assert found["val/las"] > 75
     assert found["val/upos"] > 90
