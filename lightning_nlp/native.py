@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import warnings
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from lightning_nlp.data.preparation import cache_root, file_digest, prepare_once
@@ -46,7 +45,6 @@ def _compile(command: list[str], folder: Path) -> None:
     subprocess.run([*command, "-o", str(folder / LIBRARY)], check=True, capture_output=True, text=True)
 
 
-@cache
 def _processor() -> str:
     """Names what `-march=native` means here: homes are shared by machines of a cluster, and so is the cache."""
     info = Path("/proc/cpuinfo")

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_nlp.word_vectors import kernel as kernels
+from lightning_nlp import native
 from lightning_nlp.word_vectors.blocks import TOKENS, Blocks, block_update, blocks_of, pair_mask
 from lightning_nlp.word_vectors.kernel import kernel_update, load_kernel
 from lightning_nlp.word_vectors.loss import negative_sampling_loss
@@ -246,7 +246,7 @@ def fresh():
 
 @pytest.mark.usefixtures("fresh")
 def test_without_a_compiler_it_warns_once(monkeypatch):
-    monkeypatch.setattr(kernels.shutil, "which", lambda name: None)
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
     with pytest.warns(UserWarning, match=r"no C\+\+ compiler .* running in torch"):
         assert load_kernel(4, 2, 16) is None
     with warnings.catch_warnings():
@@ -258,7 +258,7 @@ def test_without_a_compiler_it_warns_once(monkeypatch):
 @pytest.mark.usefixtures("fresh")
 def test_a_compiler_that_fails_is_told_and_leaves_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("LIGHTNING_NLP_CACHE", str(tmp_path))
-    monkeypatch.setattr(kernels, "FLAGS", ["-no-such-flag"])
+    monkeypatch.setattr(native, "FLAGS", ["-no-such-flag"])
     with pytest.warns(UserWarning, match="no-such-flag"):
         assert load_kernel(4, 2, 16) is None
     assert not list(tmp_path.rglob("kernel.so"))
@@ -275,7 +275,7 @@ def test_it_is_compiled_once_for_its_numbers_and_its_processor(monkeypatch, tmp_
     load_kernel(5, 2, 16)
     assert len(list(tmp_path.rglob("kernel.so"))) == 2
     load_kernel.cache_clear()
-    monkeypatch.setattr(kernels, "_processor", lambda: "another")
+    monkeypatch.setattr(native, "_processor", lambda: "another")
     load_kernel(4, 2, 16)
     assert len(list(tmp_path.rglob("kernel.so"))) == 3
 
