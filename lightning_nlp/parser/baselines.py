@@ -40,21 +40,6 @@ def plain_relations(heads: Int[Tensor, "batch length"], root: int, common: int) 
     Args:
         heads: number of the head of each word, 0 for the root.
         root: id of the relation `root`.
-        common: id of the relation of all other words, see `commonest_relation`.
+        common: id of the relation of all other words.
     """
     return torch.where(heads == 0, root, common)
-
-
-def commonest_relation(relations: Int[Tensor, "words"]) -> int:
-    """Returns the most frequent relation; of equally frequent ones the first.
-
-    Args:
-        relations: ids of the words of a treebank, at least one; -1 is unknown and not counted.
-
-    Raises:
-        ValueError: no word has a known relation.
-    """
-    counts = relations[relations >= 0].bincount()
-    if not len(counts):
-        raise ValueError(f"found {len(relations)} words and no known relation among them, expected at least one.")
-    return int(counts.argmax())

@@ -24,7 +24,6 @@ class Batch(NamedTuple):
         vectors: id of each type's pretrained vector, 0 for none.
         upos: tag of each word.
         xpos: likewise.
-        sentences: number of each sentence in its data set.
     """
 
     lengths: Int[Tensor, "batch"]
@@ -34,7 +33,6 @@ class Batch(NamedTuple):
     vectors: Int[Tensor, "types"]
     upos: Int[Tensor, "batch length"]
     xpos: Int[Tensor, "batch length"]
-    sentences: Int[Tensor, "batch"]
 
     def is_word(self) -> Bool[Tensor, "batch length"]:
         """Tells words from padding."""
@@ -81,7 +79,7 @@ class Encoded:
         arrays = (
             *(lengths, numbered, np.pad(self.forms[types], (1, 0)), np.pad(spelling[:, :width], first)),
             *(np.pad(self.vectors[types], (1, 0)), self.spread(self.upos, places, is_word)),
-            *(self.spread(self.xpos, places, is_word), numbers),
+            self.spread(self.xpos, places, is_word),
         )
         return Batch(*map(torch.from_numpy, arrays))
 

@@ -65,7 +65,7 @@ class BiaffineScorer(nn.Module):
     ) -> Float[Tensor, ""]:
         """Returns the mean cross entropy of heads among all words, plus that of labels given the true heads."""
         dependents, heads = self._sides(states)
-        is_word = _is_word(gold.heads, lengths)
+        is_word = _is_word(lengths, states.shape[1] - 1)
         arcs = self._arcs(dependents[0], heads[0], lengths)
         labels = self.label.of_pairs(dependents[1], _chosen(heads[1], gold.heads))
         arc_loss = cross_entropy(arcs[is_word], gold.heads[is_word])
@@ -75,7 +75,7 @@ class BiaffineScorer(nn.Module):
     def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:
         """Returns the best tree of each sentence, and the best label of each of its arcs."""
         dependents, heads = self._sides(states)
-        is_word = torch.arange(states.shape[1] - 1, device=lengths.device) < lengths[:, None]
+        is_word = _is_word(lengths, states.shape[1] - 1)
         arcs = self._arcs(dependents[0], heads[0], lengths).float().log_softmax(2)
         best = torch.where(is_word, maximum_spanning_tree(arcs, is_word), 0)
         labels = self.label.of_pairs(dependents[1], _chosen(heads[1], best)).float()
@@ -98,8 +98,8 @@ class BiaffineScorer(nn.Module):
         return self.arc(dependents, heads)[:, 0].masked_fill(absent, float("-inf"))
 
 
-def _is_word(heads: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"]) -> Bool[Tensor, "batch length"]:
-    return torch.arange(heads.shape[1], device=heads.device) < lengths[:, None]
+def _is_word(lengths: Int[Tensor, "batch"], longest: int) -> Bool[Tensor, "batch length"]:
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
 def _chosen(

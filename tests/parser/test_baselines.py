@@ -6,7 +6,7 @@ import torch
 from lightning_nlp.data.conllu import check
 from lightning_nlp.data.sample_baselines import attach_to_next, attach_to_previous
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.parser.baselines import commonest_relation, next_word_heads, plain_relations, previous_word_heads
+from lightning_nlp.parser.baselines import next_word_heads, plain_relations, previous_word_heads
 from lightning_nlp.parser.metrics import TreeScores
 
 LENGTHS = torch.tensor([1, 2, 5, 9, 0])
@@ -50,9 +50,3 @@ def test_they_score_what_is_counted_on_the_sample_world():
 
 def test_relations_are_the_common_one_but_for_the_root():
     assert plain_relations(torch.tensor([[2, 0, 2], [0, 0, 0]]), root=7, common=3).tolist() == [[3, 7, 3], [7, 7, 7]]
-
-
-def test_the_commonest_relation_is_counted():
-    assert commonest_relation(torch.tensor([-1, 4, 2, -1, 2, 4, -1, 0])) == 2
-    with pytest.raises(ValueError, match="found 2 words and no known relation"):
-        commonest_relation(torch.tensor([-1, -1]))

@@ -45,7 +45,7 @@ def write_gold(file: Path) -> Path:
 
 
 def test_it_learns_the_sample_world(trained):
-    """Neighbours as heads reach half of that, and the commonest relation a fifth."""
+    """Neighbours as heads reach a UAS of 38."""
     found = metrics(trained)
     assert found["val/las"] > 85
     assert found["throughput/unit"] == "words/s"
@@ -152,6 +152,8 @@ def test_two_processes_score_as_one(trained, repository, run_python):
     """Scores are sums over ranks: batches halved between two give the same ones."""
     given = ["-c", str(trained / "config.yaml"), "-c", "configs/trainer/ddp_cpu.yaml", "--ckpt_path", "best", *QUIET]
     before = metrics(trained)
+    kept = {name: value for name, value in before.items() if not name.startswith("val/")}
+    (trained / "metrics.json").write_text(json.dumps(kept))  # so that they can only come from the two
     run_python(str(repository / "cli.py"), "validate", *given)
     after = metrics(trained)
     assert after["val/las"] == pytest.approx(before["val/las"], abs=1e-6)
