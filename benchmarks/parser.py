@@ -1,13 +1,18 @@
 """The parser beside UDPipe 1 and spaCy on UD English-EWT, in the same run; rows append to results/parser.json.
 
-    python benchmarks/parser.py --parts udpipe spacy                     trains and parses: 70 minutes
-    python benchmarks/parser.py --parts udpipe --keep runs/peers         keeps the trained peer there, or uses the one
-                                                                         that is there and only parses: a minute
+    python benchmarks/parser.py --parts udpipe spacy              trains and parses: 70 minutes
+    python benchmarks/parser.py --parts udpipe --keep runs/peers  keeps what was trained there, or uses what is there
+                                                                  and only parses: a minute
+    python benchmarks/parser.py --parts ours --keep runs/peers    the four configurations of EWT: three hours
+    python benchmarks/parser.py --parts speed --keep runs/peers   ewt_ffn beside UDPipe, in turns
+    python benchmarks/parser.py --parts treebanks                 Hungarian, where arcs cross, and French, where one
+                                                                  token is several words
 The peers come with the extra `bench`, which resolves with the project's pins; the scorer with `dev`:
 
     .venv/bin/pip install --constraint constraints.txt --editable ".[dev,bench]"
 
-Every system runs in a process of its own, on one thread, one after the other. All read gold words in gold sentences.
+Every system runs in a process of its own, on one thread, one after the other; ours trains on all cores and parses on
+one thread. All read gold words in gold sentences.
 UDPipe also reads gold UPOS, as ours does; spaCy's parser reads words alone, as its own configuration has it. What they
 parse has no HEAD, DEPREL and DEPS. Both learn and write relations with subtypes. Scores are those of the official
 scorer (`udtools`): all words count, punctuation too, and subtypes of relations do not. Speed is words parsed per
@@ -22,19 +27,23 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/parser.json"
-DATA = ROOT.parent / "shared/data/ud_english_ewt"
-GOLD = {split: DATA / f"en_ewt-ud-{split}.conllu" for split in ("train", "dev", "test")}
+DATA = ROOT.parent / "shared/data"
+TREEBANKS = {"english_ewt": "en_ewt", "hungarian_szeged": "hu_szeged", "french_sequoia": "fr_sequoia"}
 INSTALL = '.venv/bin/pip install --constraint constraints.txt --editable ".[dev,bench]"'
 PASSES = 5  # over the test file when speed is measured
+ROUNDS = 5  # of two systems in turns
 # One thread each; and without settings that hold numpy's products back on some processors: peers shall run fast.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
 ENVIRONMENT |= {"OMP_NUM_THREADS": "1"}
@@ -132,6 +141,25 @@ for _ in range(passes):
 print(json.dumps({"seconds": seconds}))
 """
 
+OURS_PARSE = """
+import json, sys, time
+from itertools import islice
+from lightning_nlp.parser import ParserModel
+from lightning_nlp.parser.data import PREDICTED_TOGETHER, sentence_blocks, sentence_of
+model, source, out, passes = *sys.argv[1:4], int(sys.argv[4])
+parser = ParserModel.from_pretrained(model).eval()
+seconds = []
+for _ in range(passes):
+    began = time.perf_counter()
+    with open(source, encoding="utf-8") as stream, open(out, "w", encoding="utf-8") as target:
+        blocks = sentence_blocks((line.rstrip("\\n") for line in stream), source)
+        while some := list(islice(blocks, PREDICTED_TOGETHER)):
+            for block, found in zip(some, parser.parse([sentence_of(block) for block in some])):
+                target.write(block.with_columns(found.heads, found.labels, found.upos) + "\\n\\n")
+    seconds.append(time.perf_counter() - began)
+print(json.dumps({"seconds": seconds}))
+"""
+
 # Gold words instead of spaCy's own; of the 20000 steps of its configuration those that take 21 minutes on one core.
 SPACY_OPTIONS = {
     "corpora.train.gold_preproc": "true",
@@ -140,9 +168,14 @@ SPACY_OPTIONS = {
 }
 
 
-def run(command: list[str], log: Path | None = None) -> str:
-    """Runs a peer in its own process and returns what it printed; its messages go to a log, when there is one."""
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+def gold(split: str, treebank: str = "english_ewt") -> Path:
+    """A file of a treebank."""
+    return DATA / f"ud_{treebank}" / f"{TREEBANKS[treebank]}-ud-{split}.conllu"
+
+
+def run(command: list[str], log: Path | None = None, environment: Mapping[str, str] = ENVIRONMENT) -> str:
+    """Runs a system in its own process and returns what it printed; its messages go to a log, when there is one."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if log:
         log.write_text(done.stdout + done.stderr)
     if done.returncode:
@@ -158,11 +191,11 @@ def need(*packages: str) -> None:
             sys.exit(f"{package} is not installed in {sys.prefix}; this part was not measured. Install it:\n{INSTALL}")
 
 
-def blind(split: str, folder: Path) -> tuple[Path, int]:
+def blind(source: Path, folder: Path) -> tuple[Path, int]:
     """Writes a gold file without its trees, and counts its words."""
-    file, words = folder / f"{split}.blind.conllu", 0
-    with GOLD[split].open(encoding="utf-8") as gold, file.open("w", encoding="utf-8") as stream:
-        for line in gold:
+    file, words = folder / f"{source.stem}.blind.conllu", 0
+    with source.open(encoding="utf-8") as lines, file.open("w", encoding="utf-8") as stream:
+        for line in lines:
             columns = line.split("\t")
             if columns[0].isdigit():
                 columns[6:9] = "_", "_", "_"
@@ -171,27 +204,32 @@ def blind(split: str, folder: Path) -> tuple[Path, int]:
     return file, words
 
 
-def parse(program: str, model: Path, folder: Path, *options: str) -> dict[str, float]:
-    """Parses dev and test with a peer's program; returns its scores and its speed on test."""
+def parse(
+    program: str, model: Path, folder: Path, *options: str, treebank: str = "english_ewt", tags: bool = False
+) -> dict[str, float]:
+    """Parses dev and test with a system's program; returns its scores and its speed on test."""
     found: dict[str, float] = {}
     for split, passes in (("dev", 1), ("test", PASSES)):
-        source, words = blind(split, folder)
         out = folder / f"{model.name}.{split}.conllu"
-        printed = run([sys.executable, "-c", program, str(model), str(source), str(out), str(passes), *options])
-        seconds = sorted(json.loads(printed.splitlines()[-1])["seconds"])
-        found |= scores(split, out)
-        if split == "test":
-            found["words_per_second"] = round(words / seconds[len(seconds) // 2])
-    return found
+        rate = words_per_second(program, model, gold(split, treebank), out, passes, *options)
+        found |= {f"{split}_{name}": value for name, value in scores(gold(split, treebank), out, tags).items()}
+    return {**found, "words_per_second": rate}
 
 
-def scores(split: str, parsed: Path) -> dict[str, float]:
+def words_per_second(program: str, model: Path, source: Path, out: Path, passes: int, *options: str) -> int:
+    """Parses a file some times in one process; returns the median speed."""
+    unparsed, words = blind(source, out.parent)
+    printed = run([sys.executable, "-c", program, str(model), str(unparsed), str(out), str(passes), *options])
+    return round(words / statistics.median(json.loads(printed.splitlines()[-1])["seconds"]))
+
+
+def scores(truth: Path, parsed: Path, tags: bool = False) -> dict[str, float]:
     """Attachment scores as `udeval --multiple-roots-okay GOLD PARSED` has them: spaCy can leave two roots."""
     from udtools.udeval import evaluate, load_conllu_file  # type: ignore[import-untyped]
 
     roots = {"multiple_roots_okay": True}
-    found = evaluate(load_conllu_file(str(GOLD[split]), roots), load_conllu_file(str(parsed), roots))
-    return {f"{split}_{name}": round(100 * found[name.upper()].f1, 2) for name in ("uas", "las")}
+    found = evaluate(load_conllu_file(str(truth), roots), load_conllu_file(str(parsed), roots))
+    return {name: round(100 * found[name.upper()].f1, 2) for name in ("uas", "las", *["upos"][: int(tags)])}
 
 
 def trained(model: Path, fit: Callable[[], dict]) -> dict:
@@ -233,7 +271,7 @@ def versions(*packages: str) -> str:
 
 def fit_udpipe(model: Path) -> dict:
     options = ";".join(f"{key}={value}" for key, value in UDPIPE_OPTIONS.items())
-    files = [str(GOLD["train"]), str(GOLD["dev"]), options, str(model)]
+    files = [str(gold("train")), str(gold("dev")), options, str(model)]
     printed = run([sys.executable, "-c", UDPIPE_FIT, *files], model.with_name("udpipe.log"))
     return json.loads(printed.splitlines()[-1])
 
@@ -253,10 +291,10 @@ def fit_spacy(model: Path) -> dict:
     spacy_cli, folder = [sys.executable, "-m", "spacy"], model.parent
     folder.mkdir(exist_ok=True)
     for split in ("train", "dev"):
-        run([*spacy_cli, "convert", str(GOLD[split]), str(folder), "--converter", "conllu"])
+        run([*spacy_cli, "convert", str(gold(split)), str(folder), "--converter", "conllu"])
     config = folder / "config.cfg"
     run([*spacy_cli, *("init", "config", str(config), "--lang", "en", "--pipeline", "parser", "--force")])
-    files = {f"paths.{split}": str(folder / f"{GOLD[split].stem}.spacy") for split in ("train", "dev")}
+    files = {f"paths.{split}": str(folder / f"{gold(split).stem}.spacy") for split in ("train", "dev")}
     options = [text for key, value in (files | SPACY_OPTIONS).items() for text in (f"--{key}", value)]
     began = time.perf_counter()
     run([*spacy_cli, "train", str(config), "--output", str(folder), *options], folder / "train.log")
@@ -271,15 +309,80 @@ def spacy(folder: Path) -> None:
     report(what, cost, parse(SPACY_PARSE, model, folder), versions=versions("spacy", "thinc", "udtools"))
 
 
-PARTS: dict[str, Callable[[Path], None]] = {"udpipe": udpipe, "spacy": spacy}
+def fit_ours(model: Path, config: str, treebank: str, *options: str) -> dict:
+    """The command of the README; `model` becomes its export folder."""
+    files = {split: str(gold(name, treebank)) for split, name in (("train", "train"), ("validation", "dev"))}
+    command = [sys.executable, str(ROOT / "cli.py"), "fit", "-c", str(ROOT / f"configs/parser/{config}.yaml")]
+    runs = model.with_name(f"{model.name}.runs")
+    quiet = ["--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
+    where = ["--data.data_files", json.dumps(files), "--trainer.default_root_dir", str(runs)]
+    environment = {key: value for key, value in ENVIRONMENT.items() if key != "OMP_NUM_THREADS"}
+    run([*command, *where, *quiet, *options], model.with_name(f"{model.name}.log"), environment)
+    shutil.move((runs / "latest").resolve() / "export", model)
+    measured = json.loads((runs / "latest/metrics.json").read_text())
+    return {name: measured[name] for name in ("seconds/setup", "seconds/fit", "throughput/train", "parameters")}
+
+
+def ours(folder: Path, *, treebank: str = "english_ewt", **variants: tuple[str, ...]) -> None:
+    """The configurations of EWT as they are shipped, or named variants of one: its name, then options."""
+    need("udtools")
+    shipped = {name: (name,) for name in ("ewt_ffn", "ewt", "ewt_notags", "ewt_biaffine")}
+    for name, (config, *options) in (variants or shipped).items():
+        model = folder / f"ours_{name}"
+        cost = trained(model, lambda: fit_ours(model, config, treebank, *options))  # noqa: B023 - called at once
+        tags = config in ("ewt_notags", "ewt_biaffine")
+        found = parse(OURS_PARSE, model, folder, treebank=treebank, tags=tags)
+        report(f"ours, {name}", cost, found, treebank=treebank, options=" ".join(options), versions=versions("torch"))
+
+
+def seeds(folder: Path) -> None:
+    """ewt_ffn with other seeds."""
+    ours(folder, **{f"ewt_ffn_seed_{seed}": ("ewt_ffn", "--seed_everything", str(seed)) for seed in (1, 2)})
+
+
+def treebanks(folder: Path) -> None:
+    """The transition systems where arcs cross; and French, whose tokens of several words must come back as they are."""
+    systems = {
+        f"hungarian_{system}": ("ewt_ffn", "--model.config.system", system) for system in ("swap", "arc-standard")
+    }
+    ours(folder, treebank="hungarian_szeged", **systems)
+    ours(folder, treebank="french_sequoia", french=("ewt_ffn",))
+    kept = [
+        [line for line in file.read_text(encoding="utf-8").splitlines() if not re.match(r"\d+\t", line)]
+        for file in (gold("test", "french_sequoia"), folder / "ours_french.test.conllu")
+    ]
+    if kept[0] != kept[1]:
+        sys.exit("French: comments or tokens of several words have changed.")
+
+
+def speed(folder: Path) -> None:
+    """ewt_ffn and UDPipe parse test in turns, a thread each; both must be trained."""
+    programs = {"ours_ewt_ffn": (OURS_PARSE,), "udpipe.model": (UDPIPE_PARSE, "beam_search=5")}
+    rates: dict[str, list[int]] = {name: [] for name in programs}
+    for name in programs:
+        if not (folder / name).exists():
+            sys.exit(f"No {folder / name}: run --parts udpipe ours with the same --keep first.")
+    for _ in range(ROUNDS):
+        for name, (program, *options) in programs.items():
+            out = folder / f"{name}.speed.conllu"
+            rates[name].append(words_per_second(program, folder / name, gold("test"), out, PASSES, *options))
+    ratios = [ours / udpipe for ours, udpipe in zip(*rates.values())]
+    found = {f"words_per_second {name}": statistics.median(values) for name, values in rates.items()}
+    report("speed of ewt_ffn beside UDPipe's beam of 5", {}, {**found, "ratio": round(statistics.median(ratios), 2)})
+
+
+PARTS: dict[str, Callable[[Path], None]] = {
+    **{"udpipe": udpipe, "spacy": spacy, "ours": ours},
+    **{"speed": speed, "seeds": seeds, "treebanks": treebanks},
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of trained peers: used when there, else trained")
     given = parser.parse_args()
-    if not DATA.exists():
-        sys.exit(f"No {DATA}: the benchmark reads its treebank there; nothing was measured.")
+    if not gold("train").exists():
+        sys.exit(f"No {gold('train')}: the benchmark reads its treebank there; nothing was measured.")
     if given.keep:
         given.keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:

@@ -28,9 +28,10 @@ def register_configs() -> None:
     from transformers import AutoConfig
 
     from lightning_nlp.parser.config import ParserConfig
+    from lightning_nlp.seq2seq.config import Seq2SeqConfig
     from lightning_nlp.word_vectors.config import CooccurrenceConfig, SkipGramConfig
 
-    for config in (SkipGramConfig, CooccurrenceConfig, ParserConfig):
+    for config in (SkipGramConfig, CooccurrenceConfig, ParserConfig, Seq2SeqConfig):
         AutoConfig.register(config.model_type, config)
 
 
@@ -39,9 +40,10 @@ def register_models() -> None:
     from transformers import AutoModel
 
     from lightning_nlp.parser.model import ParserModel
+    from lightning_nlp.seq2seq.model import Seq2SeqModel
     from lightning_nlp.word_vectors.model import CooccurrenceModel, SkipGramModel
 
-    for model in (SkipGramModel, CooccurrenceModel, ParserModel):
+    for model in (SkipGramModel, CooccurrenceModel, ParserModel, Seq2SeqModel):
         AutoModel.register(model.config_class, model)
 
 

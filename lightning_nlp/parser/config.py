@@ -13,8 +13,9 @@ class ParserConfig(PreTrainedConfig):
             the states of a BiLSTM at their places (Kiperwasser & Goldberg 2016); biaffine scores all arcs of a BiLSTM
             against each other (Dozat & Manning 2017).
         system: transitions of ffn and bilstm: arc-standard builds projective trees, swap all trees.
-        features: places whose words ffn and bilstm look at: full is stack, buffer and children, 18 words and 12 labels
-            (Chen & Manning 2014, section 3.1); stack is three words of the stack and one of the buffer.
+        features: places whose words ffn and bilstm look at: stack is three words of the stack and one of the buffer;
+            children adds the last children of the two words on top, 8 words and 4 labels; full is stack, buffer and
+            children of children, 18 words and 12 labels (Chen & Manning 2014, section 3.1).
         labelled: whether transitions choose labels too; false is the unlabelled parser of 36 features, words and tags.
         form_dim: numbers of a word's vector; 0 does without forms.
         character_dim: numbers read from a word's spelling; 0 does without.
@@ -22,6 +23,7 @@ class ParserConfig(PreTrainedConfig):
         xpos_dim: numbers of the treebank's own tag as input; 0 does without.
         label_dim: numbers of an arc's label as input of transitions.
         predict_upos: predict universal parts of speech too, from the first layer of the BiLSTM; they are written back.
+        predict_xpos: likewise the treebank's own tags, which tell the layers above more; they are not written back.
         hidden_dim: numbers of a state of the BiLSTM in one direction.
         layers: of the BiLSTM.
         scorer_dim: hidden units that transitions are scored by; of biaffine, numbers of a word as head or dependent.
@@ -42,7 +44,7 @@ class ParserConfig(PreTrainedConfig):
 
     architecture: Literal["ffn", "bilstm", "biaffine"] = "ffn"
     system: Literal["arc-standard", "swap"] = "arc-standard"
-    features: Literal["full", "stack"] = "full"
+    features: Literal["full", "children", "stack"] = "full"
     labelled: bool = True
     form_dim: int = 100
     character_dim: int = 0
@@ -50,6 +52,7 @@ class ParserConfig(PreTrainedConfig):
     xpos_dim: int = 0
     label_dim: int = 50
     predict_upos: bool = False
+    predict_xpos: bool = False
     hidden_dim: int = 300
     layers: int = 3
     scorer_dim: int = 200
@@ -71,21 +74,31 @@ class ParserConfig(PreTrainedConfig):
         known = {
             "architecture": ("ffn", "bilstm", "biaffine"),
             "system": ("arc-standard", "swap"),
-            "features": ("full", "stack"),
+            "features": ("full", "children", "stack"),
         }
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"config.{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}.")
         if not self.form_dim + self.character_dim + self.upos_dim + self.xpos_dim:
             raise ValueError("config: all of form_dim, character_dim, upos_dim and xpos_dim are 0, expected one input.")
-        if self.predict_upos and self.architecture == "ffn":
-            raise ValueError(
-                "config.predict_upos needs a BiLSTM: set architecture to bilstm or biaffine, or give tags."
-            )
-        if self.predict_upos and self.upos_dim:
-            raise ValueError("config.predict_upos with upos_dim above 0 would predict what it reads: set one of them.")
+        for tag in ("upos", "xpos"):
+            if not getattr(self, f"predict_{tag}"):
+                continue
+            if self.architecture == "ffn":
+                raise ValueError(
+                    f"config.predict_{tag} needs a BiLSTM: set architecture to bilstm or biaffine, or give tags."
+                )
+            if getattr(self, f"{tag}_dim"):
+                raise ValueError(
+                    f"config.predict_{tag} with {tag}_dim above 0 would predict what it reads: set one of them."
+                )
         if not self.labelled and self.architecture == "biaffine":
             raise ValueError("config.labelled false is for transitions: set architecture to ffn or bilstm.")
+
+    @property
+    def predicted_tags(self) -> list[str]:
+        """The kinds of tags that are predicted, `upos` and `xpos`."""
+        return [tag for tag in ("upos", "xpos") if getattr(self, f"predict_{tag}")]
 
     @property
     def reads_tags(self) -> bool:

@@ -1,13 +1,14 @@
 """From words to vectors: what is known of each word alone, and a BiLSTM that reads the sentence."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import dropout
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from lightning_nlp.lstm import LSTM
 from lightning_nlp.parser.batch import Batch
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN
@@ -17,10 +18,10 @@ CHARACTER_WIDTH = 5  # characters that a convolution sees at once: an ending and
 
 
 class Encoded(NamedTuple):
-    """What a sentence becomes: states of the root, place 0, and of its words; scores of each word's tags."""
+    """What a sentence becomes: states of the root, place 0, and of its words; scores of each word's tags by kind."""
 
     states: Float[Tensor, "batch words dim"]
-    upos: Float[Tensor, "batch length tags"] | None
+    tags: Mapping[str, Float[Tensor, "batch length tags"]]
 
 
 class CharacterEncoder(nn.Module):
@@ -140,7 +141,7 @@ class WindowEncoder(nn.Module):
             before[:, 0], after[:, -1] = 0, 0
             hidden = layer(torch.cat([before, seen, after], dim=2)).relu()
             states = states + dropout(hidden, self.dropout, self.training)
-        return Encoded(states, None)
+        return Encoded(states, {})
 
 
 class SentenceEncoder(nn.Module):
@@ -160,28 +161,24 @@ class SentenceEncoder(nn.Module):
         self.root = nn.Parameter(torch.zeros(dim))
         self.dim = 2 * config.hidden_dim
         sizes = [dim] + [self.dim] * (config.layers - 1)
-        self.layers = nn.ModuleList(
-            nn.LSTM(size, config.hidden_dim, batch_first=True, bidirectional=True) for size in sizes
-        )
-        self.tags = nn.Linear(self.dim, known(config.upos_count)) if config.predict_upos else None
-        if config.predict_upos:
-            self.tag_vectors = nn.Linear(known(config.upos_count), self.dim, bias=False)
+        self.layers = nn.ModuleList(LSTM(size, config.hidden_dim, bidirectional=True) for size in sizes)
+        counts = {tag: known(getattr(config, f"{tag}_count")) for tag in config.predicted_tags}
+        self.tags = nn.ModuleDict({tag: nn.Linear(self.dim, count) for tag, count in counts.items()})
+        self.tag_vectors = nn.ModuleDict({tag: nn.Linear(count, self.dim, bias=False) for tag, count in counts.items()})
 
     def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
         """Returns states of the root and the words, and scores of the words' tags."""
         root = self.root.expand(len(words), 1, -1)
-        states, upos = torch.cat([root, words], dim=1), None
+        states, tags = torch.cat([root, words], dim=1), {}
         for number, layer in enumerate(self.layers):
-            states = self._read(layer, self.shared_dropout(states), lengths + 1)
-            if number == 0 and self.tags is not None:
-                upos = self.tags(dropout(states, self.dropout, self.training))
-                states = states + self.tag_vectors(upos.softmax(2))
-        return Encoded(self.shared_dropout(states), None if upos is None else upos[:, 1:])
-
-    @staticmethod
-    def _read(layer: nn.Module, states: Tensor, lengths: Tensor) -> Tensor:
-        packed = pack_padded_sequence(states, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        return pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=states.shape[1])[0]
+            states, _ = layer(self.shared_dropout(states), lengths + 1)
+            if number == 0 and self.tags:
+                seen = dropout(states, self.dropout, self.training)
+                for kind, classify in self.tags.items():
+                    scores = classify(seen)
+                    states = states + self.tag_vectors[kind](scores.softmax(2))
+                    tags[kind] = scores[:, 1:]
+        return Encoded(self.shared_dropout(states), tags)
 
     def shared_dropout(self, states: Float[Tensor, "batch words dim"]) -> Float[Tensor, "batch words dim"]:
         """Leaves out the same units for all words of a sentence (Gal & Ghahramani 2016, section 4)."""

@@ -74,17 +74,16 @@ struct Parser {
     void read_state() {
         std::fill(hidden, hidden + HIDDEN, 0.f);
         const int first = top(stack, 0), second = top(stack, 1);
+        const int word[18] = {
+            first, second, top(stack, 2), top(buffer, 0),
 #if PLACES == 18
-        const int child[12] = {left[first],        left[second],        right[first],        right[second],
-                               left_before[first], left_before[second], right_before[first], right_before[second],
-                               left[left[first]],  left[left[second]],  right[right[first]], right[right[second]]};
-        int word[PLACES] = {first, second, top(stack, 2), top(buffer, 0), top(buffer, 1), top(buffer, 2)};
-        std::copy(child, child + 12, word + 6);
-        for (int place = 0; place < CHILDREN; place++)
-            add(weights.labels + (sentence.labels[child[place]] * CHILDREN + place) * HIDDEN);
-#else
-        const int word[PLACES] = {first, second, top(stack, 2), top(buffer, 0)};
+            top(buffer, 1), top(buffer, 2),
 #endif
+            left[first], left[second], right[first], right[second],
+            left_before[first], left_before[second], right_before[first], right_before[second],
+            left[left[first]], left[left[second]], right[right[first]], right[right[second]]};
+        for (int place = 0; place < CHILDREN; place++)
+            add(weights.labels + (sentence.labels[word[PLACES - CHILDREN + place]] * CHILDREN + place) * HIDDEN);
         for (int place = 0; place < PLACES; place++) add(sentence.words + ((long)word[place] * PLACES + place) * HIDDEN);
     }
 

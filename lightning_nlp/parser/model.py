@@ -114,19 +114,18 @@ class ParserModel(PreTrainedModel):
 
     def loss(self, batch: Batch, gold: Gold) -> Float[Tensor, ""]:
         """Returns the loss on true trees, with that of the tags where they are predicted."""
-        states, upos = self.encode(batch)
-        loss = self.scorer.loss(states, gold, batch.lengths)
-        if upos is None:
-            return loss
+        states, tags = self.encode(batch)
         is_word = batch.is_word()
-        return loss + cross_entropy(upos[is_word], batch.upos[is_word])
+        loss = self.scorer.loss(states, gold, batch.lengths)
+        for kind, scores in tags.items():
+            loss = loss + cross_entropy(scores[is_word], getattr(batch, kind)[is_word])
+        return loss
 
     @torch.no_grad()
     def decide(self, batch: Batch) -> tuple[Decisions, Tensor | None]:
-        """Returns the trees of a batch, and tags where they are predicted."""
-        states, upos = self.encode(batch)
-        if upos is not None:
-            upos = upos[:, :, 2:].argmax(2) + 2  # neither padding nor unknown
+        """Returns the trees of a batch, and parts of speech where they are predicted."""
+        states, tags = self.encode(batch)
+        upos = tags["upos"][:, :, 2:].argmax(2) + 2 if "upos" in tags else None  # neither padding nor unknown
         return self.scorer.decide(states.float(), batch.lengths), upos
 
     # -- words in, trees out ----------------------------------------------------------------------------------------

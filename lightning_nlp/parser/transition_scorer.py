@@ -4,6 +4,7 @@ Chen & Manning 2014, "A Fast and Accurate Dependency Parser using Neural Network
 for every word at every place it may take (section 3.2), for the words of the batch instead of the most frequent ones.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -44,6 +45,18 @@ def stack_features(state: State) -> Features:
     return Features(words, words[:, :0])
 
 
+def children_features(state: State) -> Features:
+    """Returns three words of the stack, one of the buffer, and the last child on either side of the two words on top.
+
+    These are 8 words and 4 labels (as the extended set of Kiperwasser & Goldberg 2016, section 4.1, without the third
+    word's children).
+    """
+    top = state.stack(2)
+    children = torch.cat([state.at(LEFT_CHILD, top), state.at(RIGHT_CHILD, top)], dim=1)
+    words = torch.cat([state.stack(3), state.buffer(1), children], dim=1)
+    return Features(words, state.at(LABEL, children))
+
+
 def full_features(state: State) -> Features:
     """Returns the 18 words and 12 labels of Chen & Manning 2014, section 3.1.
 
@@ -56,6 +69,21 @@ def full_features(state: State) -> Features:
     children = torch.cat([left, right, *second, state.at(LEFT_CHILD, left), state.at(RIGHT_CHILD, right)], dim=1)
     words = torch.cat([state.stack(3), state.buffer(3), children], dim=1)
     return Features(words, state.at(LABEL, children))
+
+
+class FeatureSet(NamedTuple):
+    """How features are read, and how many words and labels there are."""
+
+    read: Callable[[State], Features]
+    places: int
+    children: int
+
+
+FEATURE_SETS = {
+    "stack": FeatureSet(stack_features, 4, 0),
+    "children": FeatureSet(children_features, 8, 4),
+    "full": FeatureSet(full_features, 18, 12),
+}
 
 
 class TransitionScorer(nn.Module):
@@ -73,8 +101,7 @@ class TransitionScorer(nn.Module):
     def __init__(self, config: ParserConfig, dim: int) -> None:
         super().__init__()
         self.swap = config.system == "swap"
-        self.features = full_features if config.features == "full" else stack_features
-        self.places, self.child_places = (18, 12) if config.features == "full" else (4, 0)
+        self.features, self.places, self.child_places = FEATURE_SETS[config.features]
         self.child_places *= config.labelled
         self.labels = known(config.label_count) if config.labelled else 1
         self.labelled, self.dropout, self.width = config.labelled, config.dropout, config.scorer_dim

@@ -1,9 +1,10 @@
-"""`predictions/<input stem>.<suffix>`: one file, in input order, from any number of devices."""
+"""`predictions/<input stem>.<suffix>`: one file, in input order, from any number of devices; and what goes with it."""
 
 import heapq
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,7 +15,10 @@ from lightning_nlp.training.run_folder import run_folder
 
 
 class PredictionWriter(Callback):
-    """Writes what `predict_step` returns: pairs of input position and text, in any order within reach.
+    """Writes what `predict_step` returns: tuples of input position and text, in any order within reach.
+
+    Further texts in the tuples go to `predictions/extra/<input stem>.<name>`, by the names in the module's attribute
+    `prediction_extras`; standard output has no place for them.
 
     Rank r of n predicts the inputs r, r + n, r + 2n, … (`lightning_nlp.data.predict_input`), so every rank writes a
     part in order and rank 0 takes one text of each part in turn. Memory does not grow with the input.
@@ -41,8 +45,8 @@ class PredictionWriter(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Writes the texts whose turn it is."""
-        for text in self.ordered.push(outputs):
-            self.stream.write(text if self.source == STDIN else json.dumps(text))
+        for texts in self.ordered.push(outputs):
+            self.stream.write(texts[0] if self.source == STDIN else json.dumps(texts))
             self.stream.write("\n")
         self.stream.flush()
 
@@ -60,9 +64,10 @@ class PredictionWriter(Callback):
         trainer.strategy.barrier("predictions")
         if trainer.is_global_zero:
             parts = [self._part(rank) for rank in range(trainer.world_size)]
-            suffix = getattr(pl_module, "prediction_suffix", "txt")
-            self.file = self.folder / f"{input_stem(self.source)}.{suffix}"
-            join_parts(parts, self.file)
+            stem, suffix = input_stem(self.source), getattr(pl_module, "prediction_suffix", "txt")
+            self.file = self.folder / f"{stem}.{suffix}"
+            extras = [self.folder / "extra" / f"{stem}.{name}" for name in getattr(pl_module, "prediction_extras", ())]
+            join_parts(parts, [self.file, *extras])
         trainer.strategy.barrier("predictions_joined")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -80,30 +85,33 @@ class InOrder:
 
     def __init__(self, first: int, step: int) -> None:
         self.next, self.step = first, step
-        self.early: list[tuple[int, str]] = []
+        self.early: list[tuple[int, *tuple[str, ...]]] = []
 
-    def push(self, results: Iterable[tuple[int, str]]) -> Iterator[str]:
-        """Takes (position, text) pairs and yields the texts whose turn has come."""
+    def push(self, results: Iterable[tuple[int, *tuple[str, ...]]]) -> Iterator[tuple[str, ...]]:
+        """Takes (position, text, …) tuples and yields the texts whose turn has come."""
         for result in results:
             heapq.heappush(self.early, result)
         while self.early and self.early[0][0] == self.next:
-            yield heapq.heappop(self.early)[1]
+            yield heapq.heappop(self.early)[1:]
             self.next += self.step
 
 
-def join_parts(parts: list[Path], target: Path) -> None:
-    """Writes one text of each part in turn to `target` and removes the parts."""
-    temporary = target.with_name(f".{target.name}.tmp")
-    streams = [part.open(encoding="utf8") for part in parts]
-    with temporary.open("w", encoding="utf8") as output:
+def join_parts(parts: list[Path], targets: list[Path]) -> None:
+    """Writes the texts of each part in turn, the first of a record to the first target, and removes the parts."""
+    temporaries = [target.with_name(f".{target.name}.tmp") for target in targets]
+    targets[-1].parent.mkdir(exist_ok=True)
+    with ExitStack() as opened:
+        streams = [opened.enter_context(part.open(encoding="utf8")) for part in parts]
+        outputs = [opened.enter_context(file.open("w", encoding="utf8")) for file in temporaries]
         turn = 0
         while record := streams[turn].readline():  # the first part to end is the end of the input
-            output.write(json.loads(record) + "\n")
+            for output, text in zip(outputs, json.loads(record)):
+                output.write(text + "\n")
             turn = (turn + 1) % len(streams)
-    for stream, part in zip(streams, parts):
-        stream.close()
+    for part in parts:
         part.unlink()
-    temporary.replace(target)
+    for temporary, target in reversed(list(zip(temporaries, targets))):  # the main file last
+        temporary.replace(target)
 
 
 def input_stem(source: str) -> str:

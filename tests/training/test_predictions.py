@@ -12,24 +12,25 @@ from lightning_nlp.training.predictions import InOrder, PredictionWriter, input_
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("size", [0, 1, 7])
 def test_parts_of_any_number_of_ranks_join_in_order(tmp_path, world, size):
-    texts = [f"line {place}\nand one more" for place in range(size)]
+    texts = [(f"line {place}\nand one more", f"side {place}") for place in range(size)]
     parts = []
     for rank in range(world):
-        mine = [(place, text) for place, text in enumerate(texts) if place % world == rank]
+        mine = [(place, *some) for place, some in enumerate(texts) if place % world == rank]
         random.Random(rank).shuffle(mine)  # a length-sorted decoder answers out of order
         ordered = InOrder(rank, world)
-        written = [text for result in mine for text in ordered.push([result])]
+        written = [some for result in mine for some in ordered.push([result])]
         parts.append(tmp_path / f"part{rank}")
-        parts[-1].write_text("".join(json.dumps(text) + "\n" for text in written))
-    join_parts(parts, tmp_path / "all.txt")
-    assert (tmp_path / "all.txt").read_text() == "".join(text + "\n" for text in texts)
-    assert [path.name for path in tmp_path.iterdir()] == ["all.txt"]
+        parts[-1].write_text("".join(json.dumps(some) + "\n" for some in written))
+    join_parts(parts, [tmp_path / "all.txt", tmp_path / "extra" / "sides.txt"])
+    assert (tmp_path / "all.txt").read_text() == "".join(text + "\n" for text, _ in texts)
+    assert (tmp_path / "extra" / "sides.txt").read_text() == "".join(side + "\n" for _, side in texts)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.txt", "extra"]
 
 
 def test_texts_leave_as_soon_as_it_is_their_turn():
     ordered = InOrder(0, 1)
     assert list(ordered.push([(1, "b")])) == []
-    assert list(ordered.push([(0, "a"), (3, "d")])) == ["a", "b"]
+    assert list(ordered.push([(0, "a"), (3, "d")])) == [("a",), ("b",)]
     assert ordered.early == [(3, "d")]
 
 

@@ -1,0 +1,220 @@
+"""Training of translators."""
+
+import time
+from collections.abc import Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from jsonargparse import lazy_instance
+from pytorch_lightning import LightningModule
+from pytorch_lightning.cli import OptimizerCallable
+from torch import Tensor
+from torch.optim import Adam, Optimizer
+
+from lightning_nlp.data.tokenizers import tokenizer_from_json, tokenizer_to_json
+from lightning_nlp.seq2seq.baselines import copy_source, look_up
+from lightning_nlp.seq2seq.batch import Batch
+from lightning_nlp.seq2seq.config import Seq2SeqConfig
+from lightning_nlp.seq2seq.data import Seq2SeqData
+from lightning_nlp.seq2seq.metrics import TranslationScores, signatures, text_scores
+from lightning_nlp.seq2seq.model import Seq2SeqModel, spelt
+from lightning_nlp.seq2seq.pictures import show_translations, translation_page
+from lightning_nlp.seq2seq.search import BEAM, GREEDY, Search
+from lightning_nlp.training import Linear, Schedule, make_plain, run_folder
+
+DRAWN_FROM = 200  # validation pairs that the page of translations chooses from
+
+
+class Seq2Seq(LightningModule):
+    """A translator: an LSTM reads, an LSTM with attention writes (Luong et al. 2015).
+
+    Args:
+        config: the model's numbers.
+        optimizer: any of torch's.
+        scheduler: how the learning rate changes; null keeps it.
+        label_smoothing: share of the probability that training spreads over all tokens (Szegedy et al. 2016).
+        search: how test and predict look for translations; validation is greedy.
+        monitor: the score that chooses `best.ckpt`.
+        monitor_mode: whether it should be small or large.
+    """
+
+    unit: ClassVar[str] = "target tokens"
+    prediction_suffix: ClassVar[str] = "txt"
+    prediction_extras: ClassVar[Sequence[str]] = ("scores.txt", "n_best.tsv")
+
+    model: Seq2SeqModel
+
+    def __init__(
+        self,
+        config: Seq2SeqConfig,
+        optimizer: OptimizerCallable = Adam,
+        scheduler: Schedule | None = lazy_instance(Linear),  # noqa: B008 - stateless, made when used
+        label_smoothing: float = 0.1,
+        search: Search = BEAM,
+        monitor: str = "val/bleu",
+        monitor_mode: Literal["min", "max"] = "max",
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"model.label_smoothing is {label_smoothing}, expected a share in [0, 1).")
+        self.save_hyperparameters(logger=False)
+        make_plain(self.hparams)
+        self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.label_smoothing, self.search = label_smoothing, search
+        self.monitor, self.monitor_mode = monitor, monitor_mode
+        self.dictionary: dict[str, str] = {}
+        self.scores: dict[str, TranslationScores] = {}
+        self.tokens_seen = 0  # since the last step of the optimizer
+
+    @property
+    def data(self) -> Seq2SeqData:
+        """The data module in use."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    # -- model ------------------------------------------------------------------------------------------------------
+
+    def configure_model(self) -> None:
+        """Builds the network; sizes that are not known yet are those of the data."""
+        if hasattr(self, "model"):
+            return
+        fresh = self.config.source_vocab is None
+        if fresh:
+            source, target = self.data.tokenizers
+            sizes = {"source_vocab": len(source), "target_vocab": len(target), "joint": self.data.joint}
+            for name, size in sizes.items():
+                setattr(self.config, name, size)
+                self.hparams["config"][name] = size
+        self.model = Seq2SeqModel(self.config)
+        if fresh:
+            self.model.tokenizers, self.dictionary = self.data.tokenizers, self.data.dictionary
+
+    def configure_optimizers(self) -> Any:
+        """Calls what was given."""
+        optimizer = self.optimizer(self.parameters())
+        return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the checkpoint stand alone."""
+        checkpoint["tokenizers"] = [tokenizer_to_json(tokenizer) for tokenizer in self.model.tokenizers]
+        checkpoint["dictionary"] = self.dictionary
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the pieces behind the ids."""
+        source, target = map(tokenizer_from_json, checkpoint["tokenizers"])
+        self.model.tokenizers = (source, source if self.config.joint else target)
+        self.dictionary = checkpoint["dictionary"]
+
+    def on_fit_start(self) -> None:
+        """Refuses data whose ids would mean other pieces than the model's.
+
+        Raises:
+            ValueError: the model knows other tokenizers than the data.
+        """
+        pairs = zip(self.model.tokenizers, self.data.tokenizers)
+        if any(tokenizer_to_json(own) != tokenizer_to_json(other) for own, other in pairs):
+            raise ValueError(
+                "The translator's tokenizers are not those of the data. Go on with the bitext and the data options "
+                "that it was trained with, or fit a new one."
+            )
+        for logger in self.loggers:
+            logger.log_hyperparams({"sacrebleu": signatures()})
+
+    def export(self, folder: Path) -> None:
+        """Writes the model folder."""
+        self.model.save_pretrained(folder)
+
+    # -- training ---------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: tuple[Batch, Tensor], batch_idx: int) -> dict[str, Any]:
+        """Returns the loss summed over the tokens of a batch, and their number.
+
+        The sum is divided by the tokens of all ranks and accumulated batches only when these are known, before the
+        optimizer steps: a mean of means would count a token of a short batch more.
+        """
+        pairs, _ = batch
+        tokens = int(pairs.is_token().sum())
+        self.tokens_seen += tokens
+        loss = self.model.loss(pairs, self.label_smoothing)
+        self.log("train/loss", loss.detach() / tokens, prog_bar=True, batch_size=tokens)
+        return {"loss": loss * self.trainer.accumulate_grad_batches, "units": tokens}
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Divides the gradients, which processes have averaged, by the mean number of tokens of a process."""
+        tokens = torch.tensor(float(self.tokens_seen), device=self.device)
+        tokens = self.trainer.strategy.reduce(tokens, reduce_op="mean")
+        for weight in self.parameters():
+            if weight.grad is not None:
+                weight.grad /= tokens
+        self.tokens_seen = 0
+
+    # -- scores -----------------------------------------------------------------------------------------------------
+
+    def validation_step(self, batch: tuple[Batch, Tensor], batch_idx: int) -> None:
+        """Translates greedily and scores the translations."""
+        self._score("val", "validation", batch, GREEDY)
+
+    def test_step(self, batch: tuple[Batch, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Translates and scores the translations of a test set."""
+        name = self.data.test_splits()[dataloader_idx]
+        self._score(name, name, batch, self.search)
+
+    def _score(self, name: str, split: str, batch: tuple[Batch, Tensor], search: Search) -> None:
+        pairs, numbers = batch
+        if name not in self.scores:
+            self.scores[name] = TranslationScores(*self.data.references[split]).to(self.device)
+        began = time.perf_counter()
+        found = [ones[0] for ones in self.model.search(pairs, search)]
+        tokenizer = self.model.tokenizers[1]
+        texts = [spelt(tokenizer, tokenizer.convert_ids_to_tokens(one.tokens)) for one in found]
+        seconds = time.perf_counter() - began
+        loss = self.model.loss(pairs)
+        self.scores[name].add(numbers, texts, loss, int(pairs.is_token().sum()), seconds)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores."""
+        self._log_scores()
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of each test set, and those of simple methods beside them."""
+        self._log_scores()
+
+    def _log_scores(self) -> None:
+        for name, of_set in self.scores.items():
+            scores, scored = of_set.compute()
+            if name != "val":
+                baselines = {
+                    "copy": copy_source(scored.sources),
+                    "dictionary": look_up(scored.sources, self.dictionary),
+                }
+                for baseline, texts in baselines.items():
+                    scores[f"bleu_{baseline}"] = text_scores(texts, scored.references)["bleu"]
+            for score, value in scores.items():
+                self.log(f"{name}/{score}", value, prog_bar=name == "val" and score in ("bleu", "loss"))
+            if not self.trainer.sanity_checking:
+                show_translations(name, scored, run_folder(self.trainer), self.trainer.loggers)
+        self.scores = {}
+
+    # -- use --------------------------------------------------------------------------------------------------------
+
+    def on_fit_end(self) -> None:
+        """Draws translations of the validation set, and where the translator looked, as the exported one does."""
+        if not self.trainer.is_global_zero or "validation" not in self.data.source.splits():
+            return
+        sources, references = (side[:DRAWN_FROM] for side in self.data.texts("validation"))
+        translation_page(self.model.eval(), sources, references, self.search, run_folder(self.trainer))
+
+    def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str, str, str]]:
+        """Returns the best translation of each line, its score, and a list of the best with theirs."""
+        found = self.model.translations([text for _, text in batch], self.search, self.data.n_best)
+        return [
+            (
+                place,
+                ones[0].text,
+                f"{ones[0].normalised:.6f}",
+                "\n".join(f"{place + 1}\t{one.normalised:.6f}\t{one.text}" for one in ones),
+            )
+            for (place, _), ones in zip(batch, found)
+        ]

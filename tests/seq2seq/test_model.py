@@ -1,0 +1,192 @@
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoModel, AutoTokenizer
+
+from lightning_nlp.data.sample_world import sample_rows
+from lightning_nlp.data.tokenizers import train_tokenizer
+from lightning_nlp.seq2seq import Seq2SeqConfig, Seq2SeqModel
+from lightning_nlp.seq2seq.attention import Attention
+from lightning_nlp.seq2seq.batch import EOS, PAD, UNK, Batch, Side, pair_up
+from lightning_nlp.seq2seq.search import Search
+
+ROWS = sample_rows("translations", "train")[:60]
+SOURCES, TARGETS = [row["source"] for row in ROWS], [row["target"] for row in ROWS]
+SMALL = {"dim": 12, "encoder_dim": 16, "decoder_dim": 32, "dropout": 0.0}
+KINDS = {
+    "fed": {},
+    "fed_deep": {"encoder_layers": 2, "decoder_layers": 2, "tied": False},
+    "not_fed": {"input_feeding": False},
+    "not_fed_deep": {"input_feeding": False, "encoder_layers": 2, "decoder_layers": 2},
+    "additive": {"attention": "additive"},
+    "dot": {"attention": "dot"},
+    "blind": {"attention": "none"},
+    "one_way": {"bidirectional": False},
+}
+
+
+def tokenizers(joint=True, kind="words"):
+    if joint:
+        tokenizer = train_tokenizer(kind, [*SOURCES, *TARGETS])
+        return tokenizer, tokenizer
+    return train_tokenizer(kind, SOURCES), train_tokenizer(kind, TARGETS)
+
+
+def build(kind="fed", joint=True, pieces="words", **numbers) -> Seq2SeqModel:
+    torch.manual_seed(3)
+    pair = tokenizers(joint, pieces)
+    sizes = {"source_vocab": len(pair[0]), "target_vocab": len(pair[1]), "joint": joint}
+    model = Seq2SeqModel(Seq2SeqConfig(**{**SMALL, **sizes, **KINDS[kind], **numbers}))
+    model.tokenizers = pair
+    return model.eval()
+
+
+def batch_of(model, rows=range(8)) -> Batch:
+    sides = (
+        Side.of([one.ids for one in tokenizer.backend_tokenizer.encode_batch([texts[row] for row in rows])])
+        for tokenizer, texts in zip(model.tokenizers, (SOURCES, TARGETS))
+    )
+    return pair_up(*(part for side in sides for part in side.padded(range(len(rows)))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_and_search_compute_the_same(kind):
+    """Step by step with the search's function, and all at once as in training."""
+    model = build(kind)
+    batch = batch_of(model)
+    at_once = model.logits(model(batch).last_hidden_state).log_softmax(2)
+    state = model.start(batch)
+    for place in range(batch.read.shape[1]):
+        log_probs, state = model.step(batch.read[:, place : place + 1], state)
+        torch.testing.assert_close(log_probs[:, 0], at_once[:, place], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("beam", [1, 3])
+def test_a_batch_gives_the_translations_of_batches_of_one(kind, beam):
+    model, search = build(kind), Search(beam=beam)
+    together = model.translations([*SOURCES[:12], ""], search, n_best=beam, batch_tokens=60)
+    for text, of_text in zip(SOURCES[:12], together):
+        alone = model.translations([text], search, n_best=beam)[0]
+        assert [one.tokens for one in alone] == [one.tokens for one in of_text]
+        assert [one.normalised for one in alone] == pytest.approx([one.normalised for one in of_text], abs=1e-5)
+    assert [one.text for one in together[-1]] == [""]
+
+
+@pytest.mark.parametrize("kind", ["fed", "not_fed"])
+def test_scores_are_log_probabilities_of_what_is_written(kind):
+    model = build(kind)
+    for best in model.translations(SOURCES[:5], Search(beam=3), n_best=2)[0]:
+        source = Side.of([model.tokenizers[0].convert_tokens_to_ids(SOURCES[0].split())]).padded([0])
+        target = Side.of([model.tokenizers[1].convert_tokens_to_ids(best.tokens)]).padded([0])
+        assert -float(model.loss(pair_up(*source, *target))) == pytest.approx(best.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_loss_is_torchs_on_tokens_alone(smoothing):
+    model = build()
+    batch = batch_of(model)
+    logits = model.logits(model(batch).last_hidden_state)
+    expected = cross_entropy(
+        logits.transpose(1, 2), batch.written, label_smoothing=smoothing, ignore_index=PAD, reduction="sum"
+    )
+    torch.testing.assert_close(model.loss(batch, smoothing), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_padding_changes_nothing():
+    model = build()
+    batch = batch_of(model)
+    wide = Batch(
+        torch.nn.functional.pad(batch.source, (0, 3)),
+        batch.source_lengths,
+        torch.nn.functional.pad(batch.read, (0, 2)),
+        torch.nn.functional.pad(batch.written, (0, 2)),
+    )
+    torch.testing.assert_close(model.loss(wide), model.loss(batch), rtol=1e-5, atol=1e-4)
+
+
+def test_batches_begin_and_end():
+    batch = pair_up(
+        torch.tensor([[7, 8], [9, 0]]), torch.tensor([2, 1]), torch.tensor([[4, 5, 6], [4, 0, 0]]), torch.tensor([3, 1])
+    )
+    assert batch.read.tolist() == [[2, 4, 5, 6], [2, 4, 0, 0]]
+    assert batch.written.tolist() == [[4, 5, 6, EOS], [4, EOS, 0, 0]]
+    assert batch.is_token().sum(1).tolist() == [4, 2]
+
+
+@pytest.mark.parametrize("kind", ["general", "dot", "additive"])
+def test_attention_is_a_mean_of_what_is_there(kind):
+    torch.manual_seed(0)
+    attention = Attention(kind, 6, 6)
+    values, queries = torch.randn(3, 4, 6), torch.randn(3, 2, 6)
+    mask = torch.tensor([[True] * 4, [True, True, False, False], [False] * 4])
+    context, weights = attention(queries, attention.keys(values), values, mask)
+    torch.testing.assert_close(weights.sum(2), torch.tensor([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]]))
+    assert not weights[1, :, 2:].any()
+    assert torch.isfinite(context).all()
+    assert not context[2].any()
+    for row in range(2):
+        for step in range(2):
+            keys, query = attention.keys(values)[row], queries[row, step]
+            if kind == "additive":
+                scores = attention.score((attention.query(query) + keys).tanh())[:, 0]
+            else:
+                scores = keys @ query
+            expected = scores[mask[row]].softmax(0) @ values[row][mask[row]]
+            torch.testing.assert_close(context[row, step], expected)
+
+
+@pytest.mark.parametrize(("joint", "tied"), [(True, True), (False, True), (True, False)])
+def test_ties_are_as_configured(joint, tied):
+    model = build(joint=joint, tied=tied)
+    vectors = [name for name, weight in model.named_parameters() if weight.shape[0] == len(model.tokenizers[1])]
+    assert (model.source_vectors is model.target_vectors) == (joint and tied)
+    assert any(name.startswith("output.weight") for name in vectors) == (not tied)
+
+
+@pytest.mark.parametrize("joint", [True, False])
+@pytest.mark.parametrize("pieces", ["words", "characters", "bpe", "unigram"])
+def test_folder_holds_all(tmp_path, joint, pieces):
+    torch.manual_seed(0)
+    size = 300 if pieces in ("bpe", "unigram") else None
+    if joint:
+        one = train_tokenizer(pieces, [*SOURCES, *TARGETS], size)
+        pair = (one, one)
+    else:
+        pair = (train_tokenizer(pieces, SOURCES, size), train_tokenizer(pieces, TARGETS, size))
+    sizes = {"source_vocab": len(pair[0]), "target_vocab": len(pair[1]), "joint": joint}
+    model = Seq2SeqModel(Seq2SeqConfig(**SMALL, **sizes)).eval()
+    model.tokenizers = pair
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    assert again.translate(SOURCES[:3]) == model.translate(SOURCES[:3])
+    assert AutoTokenizer.from_pretrained(tmp_path)(SOURCES[0]).input_ids == pair[0](SOURCES[0]).input_ids
+    assert (tmp_path / "target_tokenizer").exists() != joint
+
+
+def test_an_unknown_token_is_copied_from_where_the_decoder_looks():
+    """Trained by hand to write only unknown tokens, it must give back words of the source."""
+    model = build(tied=False, joint=False)
+    with torch.no_grad():
+        model.output.weight.zero_()
+        model.output.bias.fill_(-50.0)
+        model.output.bias[UNK], model.output.bias[EOS] = 0.0, -5.0
+    text = "Zanzibar 日本 qwerty"
+    written = model.translate([text], Search(beam=2))[0].split()
+    assert written
+    assert set(written) <= set(text.split())
+
+
+def test_unknown_characters_survive_bytes():
+    model = build(pieces="words")
+    assert len(model.translate(["日本 🙂 " * 3, "x" * 500, " ", ""])) == 4
+
+
+def test_an_impossible_config_is_refused():
+    for numbers, message in (
+        ({"attention": "dot", "decoder_dim": 30}, "equal size"),
+        ({"attention": "global"}, "expected one of general"),
+        ({"dim": 0}, "expected 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(**numbers)
