@@ -10,16 +10,16 @@ from pathlib import Path
 
 from lightning_nlp.data.preparation import cache_root, file_digest, prepare_once
 
-LIBRARY = "kernel.so"
+LIBRARY, HEADER = "kernel.so", Path(__file__).with_name("native.h")
 WIDE = ["-mprefer-vector-width=512"] if platform.machine().lower() in ("x86_64", "amd64") else []
-FLAGS = ["-O3", "-march=native", *WIDE, "-fno-math-errno", "-std=c++17", "-pthread", "-shared", "-fPIC"]
+FLAGS = ["-O3", "-march=native", *WIDE, "-fno-math-errno", "-std=gnu++17", "-pthread", "-shared", "-fPIC"]
 
 
 def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctypes.CDLL | None:
     """Returns a compiled source file as a library; None, with a warning, where it cannot be compiled.
 
     Args:
-        source: C++ with functions declared `extern "C"`.
+        source: C++ with functions declared `extern "C"`; it may include `native.h`.
         numbers: names to values, known to the compiler (`-DNAME=VALUE`).
         purpose: what runs slower without it, for the warning.
     """
@@ -27,8 +27,10 @@ def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctyp
     if compiler is None:
         _warn(purpose, "there is no C++ compiler (g++ or clang++)")
         return None
-    command = [compiler, *FLAGS, *(f"-D{name}={value}" for name, value in numbers.items()), str(source)]
-    key = {"command": command[:-1], "source": file_digest(source), "processor": _processor()}
+    options = [*FLAGS, *(f"-D{name}={value}" for name, value in numbers.items())]
+    sources = [file_digest(file) for file in (source, HEADER)]
+    key = {"command": [compiler, *options], "sources": sources, "processor": _processor()}
+    command = [compiler, *options, f"-I{HEADER.parent}", str(source)]
     try:
         folder = prepare_once(cache_root() / "kernels", key, lambda folder: _compile(command, folder))
     except subprocess.CalledProcessError as error:

@@ -18,12 +18,10 @@ PARSER = (
     *("baselines", "batch", "biaffine_scorer", "data", "decisions", "encoder", "kernel", "metrics", "model", "oracle"),
     *("pictures", "projectivity", "scoring", "spanning_tree", "transition_scorer", "transitions", "vocabulary"),
 )
-SEQ2SEQ = (
-    *("attention", "baselines", "batch", "data", "decoder", "encoder", "metrics", "model", "pictures", "search"),
-)
+SEQ2SEQ = (*("attention", "batch", "data", "decoder", "encoder", "kernel", "metrics", "model", "pictures", "search"),)
 for family, files in {"word_vectors": WORD_VECTORS, "parser": PARSER, "seq2seq": SEQ2SEQ}.items():
     install_import_hook([f"lightning_nlp.{family}.{name}" for name in files], "beartype.beartype")
-install_import_hook("lightning_nlp.lstm", "beartype.beartype")
+install_import_hook(["lightning_nlp.lstm", "lightning_nlp.cross_entropy"], "beartype.beartype")
 
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="datasets-")  # read once, when datasets is imported
 torch.set_num_threads(1)  # for models this small one thread is faster, and it waits for no busy neighbour

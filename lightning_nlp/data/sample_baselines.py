@@ -1,9 +1,9 @@
 """What the simplest methods score on the sample world: the bar below which a trained model has learnt nothing."""
 
 from collections import Counter
-from itertools import product
 
-from lightning_nlp.data.sample_world import Row, sample_rows
+from lightning_nlp.data.dictionary import learn_dictionary, look_up
+from lightning_nlp.data.sample_world import sample_rows
 
 
 def baseline(view: str, split: str = "test") -> tuple[str, float]:
@@ -54,34 +54,24 @@ def _attachment(split: str, distance: int) -> float:
 
 def copy(split: str) -> tuple[str, float]:
     """BLEU of the source itself."""
-    return "copy", _bleu(sample_rows("translations", split), {})
+    return "copy", _bleu(split, {})
 
 
 def dictionary(split: str) -> tuple[str, float]:
     """BLEU of translating word by word, each into the word it goes with most closely in training."""
-    return "word by word dictionary", _bleu(sample_rows("translations", split), _dice_dictionary())
+    return "word by word dictionary", _bleu(split, learn_dictionary(*_sides("train")))
 
 
-def _dice_dictionary() -> dict[str, str]:
-    """For each source word the target word of the highest Dice coefficient (after Smadja et al. 1996)."""
-    sources, targets, both = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
-    for row in sample_rows("translations"):
-        source, target = set(str(row["source"]).split()), set(str(row["target"]).split())
-        sources.update(source)
-        targets.update(target)
-        both.update(product(source, target))
-    best: dict[str, tuple[float, str]] = {}
-    for (word, other), count in both.items():
-        dice = 2 * count / (sources[word] + targets[other])
-        best[word] = max(best.get(word, (0.0, "")), (dice, other))
-    return {word: other for word, (_, other) in best.items()}
+def _sides(split: str) -> tuple[list[str], list[str]]:
+    rows = sample_rows("translations", split)
+    return [str(row["source"]) for row in rows], [str(row["target"]) for row in rows]
 
 
-def _bleu(pairs: list[Row], translation: dict[str, str]) -> float:
+def _bleu(split: str, dictionary: dict[str, str]) -> float:
     from sacrebleu import corpus_bleu
 
-    outputs = [" ".join(translation.get(word, word) for word in str(row["source"]).split()) for row in pairs]
-    return corpus_bleu(outputs, [[str(row["target"]) for row in pairs]]).score
+    sources, targets = _sides(split)
+    return corpus_bleu(look_up(sources, dictionary), [targets]).score
 
 
 def most_frequent_answer(split: str) -> tuple[str, float]:

@@ -52,6 +52,13 @@ class Side:
         """Tokens of each sentence."""
         return np.diff(self.bounds)
 
+    def chosen(self, sentences: NDArray[np.int64]) -> "Side":
+        """Returns some of the sentences."""
+        lengths = self.lengths[sentences]
+        bounds = np.cumsum([0, *lengths])
+        places = np.repeat(self.bounds[sentences] - bounds[:-1], lengths) + np.arange(bounds[-1])
+        return Side(self.tokens[places], bounds)
+
     def padded(self, sentences: Sequence[int]) -> tuple[Int[Tensor, "batch length"], Int[Tensor, "batch"]]:
         """Returns sentences filled up with padding, and their lengths; a place at least, even if all are empty."""
         numbers = np.asarray(sentences, np.int64)

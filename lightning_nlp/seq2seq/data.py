@@ -1,7 +1,7 @@
 """Bitext for the translator: two languages in, batches of pairs out."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ from pytorch_lightning.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
+from lightning_nlp.data.dictionary import learn_dictionary
 from lightning_nlp.data.module import SourcedData
 from lightning_nlp.data.samplers import TokenBudgetBatches
 from lightning_nlp.data.tokenizers import TokenizerKind, tokenizer_from_json, tokenizer_to_json, train_tokenizer
-from lightning_nlp.seq2seq.baselines import learn_dictionary
 from lightning_nlp.seq2seq.batch import Bitext, Side
 
 TRAIN, DICTIONARY, DROPPED = "train.npz", "dictionary.json", "dropped.json"
@@ -98,7 +98,7 @@ class Seq2SeqData(SourcedData):
         (folder / TARGET_TOKENIZER).write_text(tokenizer_to_json(target_tokenizer), encoding="utf-8")
         source, target = encode(source_tokenizer, sources), encode(target_tokenizer, targets)
         kept, dropped = self._chosen(source.lengths, target.lengths)
-        save_bitext(Bitext(subset(source, kept), subset(target, kept)), folder / TRAIN)
+        save_bitext(Bitext(source.chosen(kept), target.chosen(kept)), folder / TRAIN)
         (folder / DROPPED).write_text(json.dumps({"pairs": len(sources), **dropped}))
         dictionary = learn_dictionary(sources, targets)
         (folder / DICTIONARY).write_text(json.dumps(dictionary, ensure_ascii=False), encoding="utf-8")
@@ -192,11 +192,6 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Side:
     """Replaces texts by ids."""
     encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     return Side.of([one.ids for one in encoded])
-
-
-def subset(side: Side, sentences: Iterable[int]) -> Side:
-    """Returns some of the sentences."""
-    return Side.of([side.tokens[side.bounds[number] : side.bounds[number + 1]] for number in sentences])
 
 
 def save_bitext(bitext: Bitext, file: Path) -> None:

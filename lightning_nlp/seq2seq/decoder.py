@@ -17,6 +17,7 @@ from lightning_nlp.lstm import LSTM
 from lightning_nlp.lstm import State as LSTMState
 from lightning_nlp.seq2seq.attention import Attention
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
+from lightning_nlp.seq2seq.kernel import FeedingLoop, compiled_type
 
 
 class Memory(NamedTuple):
@@ -92,7 +93,8 @@ class Decoder(nn.Module):
         """
         embedded = dropout(embedded, self.dropout, self.training)
         if self.config.input_feeding:
-            return self._step_by_step(embedded, state)
+            number_type = self._compiled_type(embedded)
+            return self._compiled(embedded, state, number_type) if number_type else self._step_by_step(embedded, state)
         lengths = torch.full((len(embedded),), embedded.shape[1])
         states = embedded
         for number, layer in enumerate(self.layers):
@@ -123,6 +125,25 @@ class Decoder(nn.Module):
 
     def _between(self, states: Tensor, layer: int) -> Tensor:
         return dropout(states, self.dropout, self.training) if layer else states
+
+    def _compiled_type(self, embedded: Tensor) -> torch.dtype | None:
+        """The type of numbers for the compiled loop; None where it cannot run."""
+        if len(self.layers) > 1 or self.config.attention not in ("general", "dot"):
+            return None
+        return compiled_type(embedded, self.config.decoder_dim, self.config.value_dim, self.config.output_dim)
+
+    def _compiled(self, embedded: Tensor, state: DecoderState, number_type: torch.dtype) -> tuple[Tensor, Tensor]:
+        layer, dim = self.layers[0], self.config.dim
+        bias = layer.bias_ih_l0 + layer.bias_hh_l0
+        ahead = linear(embedded.transpose(0, 1), layer.weight_ih_l0[:, :dim], bias)
+        given = (ahead, layer.weight_ih_l0[:, dim:], layer.weight_hh_l0, self.combine.weight, *state.memory[:2])
+        kept = dropout(ahead.new_ones(*ahead.shape[:2], self.config.output_dim), self.dropout, self.training)
+        first = (part[:, 0, 0].float() for part in (state.hidden, state.cell))
+        lengths = state.memory.mask.sum(1)
+        fed, weights = FeedingLoop.apply(
+            *(part.to(number_type) for part in given), *first, kept.to(number_type), lengths
+        )
+        return fed.transpose(0, 1), weights.transpose(0, 1)
 
     def _step_by_step(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
         first, dim = self.layers[0], self.config.dim

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import linear
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutput
 
+from lightning_nlp.cross_entropy import summed_cross_entropy
 from lightning_nlp.seq2seq.batch import BOS, EOS, PAD, UNK, Batch, Side, pair_up
 from lightning_nlp.seq2seq.config import Seq2SeqConfig, known
 from lightning_nlp.seq2seq.decoder import Decoder, DecoderState
@@ -140,8 +141,7 @@ class Seq2SeqModel(PreTrainedModel):
         """
         is_token = batch.is_token()
         states = self(batch).last_hidden_state[is_token]  # what follows is computed for no padding
-        logits = self.logits(states).float()
-        return cross_entropy(logits, batch.written[is_token], label_smoothing=smoothing, reduction="sum")
+        return summed_cross_entropy(self.logits(states), batch.written[is_token], smoothing)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Returns the log-probabilities of what follows each hypothesis: the step function of the search."""

@@ -13,8 +13,8 @@ from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
+from lightning_nlp.data.dictionary import look_up
 from lightning_nlp.data.tokenizers import tokenizer_from_json, tokenizer_to_json
-from lightning_nlp.seq2seq.baselines import copy_source, look_up
 from lightning_nlp.seq2seq.batch import Batch
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
 from lightning_nlp.seq2seq.data import Seq2SeqData
@@ -186,7 +186,7 @@ class Seq2Seq(LightningModule):
             scores, scored = of_set.compute()
             if name != "val":
                 baselines = {
-                    "copy": copy_source(scored.sources),
+                    "copy": scored.sources,
                     "dictionary": look_up(scored.sources, self.dictionary),
                 }
                 for baseline, texts in baselines.items():

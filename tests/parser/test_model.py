@@ -29,8 +29,12 @@ KINDS = {
     "course": {"architecture": "ffn", "layers": 0, "labelled": False},
     "bilstm": {"architecture": "bilstm", "features": "stack", "system": "swap", "character_dim": 6},
     "bilstm_full": {"architecture": "bilstm", "layers": 2},
+    "ffn_children": {"architecture": "ffn", "layers": 0, "features": "children", "system": "swap"},
     "bilstm_untagged": {"architecture": "bilstm", "upos_dim": 0, "predict_upos": True},
-    "biaffine": {"architecture": "biaffine", "character_dim": 6, "upos_dim": 0, "predict_upos": True},
+    "biaffine": {
+        **{"architecture": "biaffine", "character_dim": 6, "upos_dim": 0, "predict_upos": True},
+        "predict_xpos": True,
+    },
 }
 
 
@@ -170,6 +174,7 @@ def test_config_refuses_what_no_parser_can_be():
         ({"form_dim": 0, "upos_dim": 0}, "expected one input"),
         ({"predict_upos": True, "upos_dim": 0}, "needs a BiLSTM"),
         ({"architecture": "bilstm", "predict_upos": True}, "would predict what it reads"),
+        ({"architecture": "bilstm", "predict_xpos": True, "xpos_dim": 5}, "would predict what it reads"),
         ({"architecture": "biaffine", "labelled": False}, "for transitions"),
     ]:
         with pytest.raises(ValueError, match=message):

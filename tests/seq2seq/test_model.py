@@ -1,6 +1,8 @@
+from functools import partial
+
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, dropout
 from transformers import AutoModel, AutoTokenizer
 
 from lightning_nlp.data.sample_world import sample_rows
@@ -8,6 +10,8 @@ from lightning_nlp.data.tokenizers import train_tokenizer
 from lightning_nlp.seq2seq import Seq2SeqConfig, Seq2SeqModel
 from lightning_nlp.seq2seq.attention import Attention
 from lightning_nlp.seq2seq.batch import EOS, PAD, UNK, Batch, Side, pair_up
+from lightning_nlp.seq2seq.decoder import Decoder
+from lightning_nlp.seq2seq.kernel import load_loop
 from lightning_nlp.seq2seq.search import Search
 
 ROWS = sample_rows("translations", "train")[:60]
@@ -59,6 +63,38 @@ def test_training_and_search_compute_the_same(kind):
     for place in range(batch.read.shape[1]):
         log_probs, state = model.step(batch.read[:, place : place + 1], state)
         torch.testing.assert_close(log_probs[:, 0], at_once[:, place], rtol=0, atol=1e-5)
+
+
+def drop(factors, states, *_):
+    return states * next(factors).view_as(states)
+
+
+@pytest.mark.parametrize("attention", ["general", "dot"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_compiled_loop_equals_step_by_step(attention, tied, monkeypatch):
+    """Attentional states, weights of attention and the gradients of all parameters, with dropout that is the same."""
+    if load_loop() is None:
+        pytest.skip("no C++ compiler")
+    model = build("fed", attention=attention, tied=tied, dim=16, dropout=0.4).train()
+    model.encoder.dropout = 0.0
+    batch = batch_of(model, range(13))
+    found = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(Decoder, "_compiled_type", lambda *_: None)
+        ones = torch.ones(batch.read.shape[1], len(batch.read), model.config.output_dim)
+        torch.manual_seed(1)
+        kept = dropout(ones, 0.4)  # the factors that either draws, by step
+        steps = [kept] if compiled else kept[:, :, None].unbind(0)
+        factors = iter([torch.ones_like(model.target_vectors(batch.read)), *steps])
+        monkeypatch.setattr("lightning_nlp.seq2seq.decoder.dropout", partial(drop, factors))
+        model.zero_grad()
+        output = model(batch)
+        model.logits(output.last_hidden_state).square().mean().backward()
+        gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+        found.append({"states": output.last_hidden_state, "weights": output.attentions[0], **gradients})
+    for name, expected in found[1].items():
+        torch.testing.assert_close(found[0][name], expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

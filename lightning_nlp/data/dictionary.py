@@ -1,14 +1,9 @@
-"""What translates without learning a language: the source as it is, and a dictionary, word by word."""
+"""A dictionary learned from sentences and their translations, and translating by it word by word."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 PAIRS = 50_000  # that a dictionary is learned from at most
-
-
-def copy_source(texts: Sequence[str]) -> list[str]:
-    """Returns the texts as they are."""
-    return list(texts)
 
 
 def learn_dictionary(sources: Sequence[str], targets: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,69 @@
+"""Cross entropy of many classes; on the CPU its gradient is compiled, `cross_entropy.cpp`, and made on the way.
+
+torch goes over the logits a dozen times: to float32 and back, log-softmax and its gradient, the mean of smoothing.
+With some thousand classes that takes as long as the product that made them. The compiled loop visits each row once
+and leaves the gradient where the logits were, so nothing of their size is kept beside them.
+"""
+
+import ctypes
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lightning_nlp.native import load_library
+
+SOURCE = Path(__file__).with_name("cross_entropy.cpp")
+POINTER, LONG, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
+
+
+def summed_cross_entropy(
+    logits: Float[Tensor, "tokens classes"], targets: Int[Tensor, "tokens"], smoothing: float = 0.0
+) -> Float[Tensor, ""]:
+    """Returns the sum of cross entropies, as torch's with `reduction="sum"`.
+
+    Args:
+        logits: scores of the classes; with gradients they must not be used again, as they are overwritten.
+        targets: the right class of each.
+        smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016, section 7).
+    """
+    library = load_loop() if logits.device.type == "cpu" and logits.numel() else None
+    if library is None or not hasattr(library, _name(logits)):
+        return torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
+    return SummedCrossEntropy.apply(logits, targets, smoothing)
+
+
+class SummedCrossEntropy(torch.autograd.Function):
+    """The compiled loop."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """Returns the sum; leaves the gradient in the logits, where one is wanted."""
+        wanted = bool(ctx.needs_input_grad[0])
+        logits = logits.contiguous()
+        losses = torch.empty(len(logits))
+        function = getattr(load_loop(), _name(logits))
+        function.argtypes, function.restype = [POINTER] * 3 + [LONG] * 2 + [FLOAT] + [LONG] * 2, None
+        pointers = (part.data_ptr() for part in (logits, targets.contiguous(), losses))
+        function(*pointers, *logits.shape, smoothing, int(wanted), torch.get_num_threads())
+        ctx.gradient = logits if wanted else None
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        """Returns the gradient that forward has left."""
+        gradient, ctx.gradient = ctx.gradient, None
+        return gradient * grad.to(gradient.dtype) if grad != 1 else gradient, None, None
+
+
+def _name(logits: Tensor) -> str:
+    return str(logits.dtype).removeprefix("torch.")
+
+
+@cache
+def load_loop() -> ctypes.CDLL | None:
+    """Returns the compiled loop; None, with a warning, where it cannot be compiled."""
+    return load_library(SOURCE, {}, "The loop of cross entropy is not compiled")
