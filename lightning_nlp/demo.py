@@ -28,6 +28,7 @@ FAMILIES = [
     Family("skip-gram", "configs/word_vectors/sample.yaml", "test/pairs", "word_pairs"),
     Family("counts + SVD", "configs/word_vectors/svd_sample.yaml", "test/pairs", "word_pairs"),
     Family("parser", "configs/parser/sample.yaml", "test/uas", "trees"),
+    Family("translator", "configs/seq2seq/sample.yaml", "test/bleu", "translations"),
 ]
 
 

@@ -33,6 +33,10 @@ def test_commands_and_snippets_run_in_order(capsys):
     for split, file in (("train", "train"), ("validation", "dev"), ("test", "test")):
         blocks = [row["conllu"] for row in sample_rows("trees", split)[:100]]
         Path(f"{file}.conllu").write_text("".join(block + "\n\n" for block in blocks))
+    for split, file in (("train", "train"), ("validation", "dev"), ("test", "text")):
+        rows = sample_rows("translations", split)[:100]
+        Path(f"{file}.de").write_text("".join(row["source"] + "\n" for row in rows))
+        Path(f"{file}.en").write_text("".join(row["target"] + "\n" for row in rows))
     commands = [words[2:] for words in COMMANDS if words[:2] == ["python", "cli.py"]]
     assert len(commands) >= 8
     for words in commands:

@@ -190,7 +190,7 @@ class TransitionScorer(nn.Module):
         on_cpu = table.is_cpu and self.out.weight.dtype == torch.float32
         numbers = (self.places, self.child_places, self.width, self.labels, self.swap)
         if on_cpu and (kernel := load_kernel(*numbers)):
-            labels = self.label_table() if self.child_places else None
+            labels = self.label_table().float() if self.child_places else None
             found = kernel_decisions(kernel, table, labels, self.out, self.allowed, lengths, width)
         else:
             found = self.decide_in_torch(table, lengths, width)
