@@ -13,6 +13,7 @@ from lightning_nlp.data.text_files import name_of, read_lines
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 UPOS, HEAD, DEPREL = 3, 6, 7
+NUMBERS = [str(number) for number in range(1, 1001)]  # of the words of all but the longest sentences
 OTHER_ID = re.compile(r"(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|(?P<before>\d+)\.[1-9]\d*")
 
 
@@ -131,18 +132,19 @@ def checked(block: str, where: str, first_line: int = 1) -> Block:
     Raises:
         ValueError: as `check_format`.
     """
-    parts = taken_apart(block)
-    is_word = set(parts.places)
-    others = (line for place, line in enumerate(parts.lines) if place not in is_word)
-    is_plain = (
-        bool(parts.rows)
-        and all(len(row) == len(COLUMNS) for row in parts.rows)
-        and parts.column(0) == [str(number) for number in range(1, len(parts.rows) + 1)]
-        and all(line.startswith("#") for line in others)
-    )
-    if not is_plain:  # tokens of several words and empty nodes, or a fault
-        check_format(block, where, first_line)
-    return parts
+    lines = block.split("\n")
+    comments = 0
+    while comments < len(lines) and lines[comments].startswith("#"):
+        comments += 1
+    rows = [line.split("\t") for line in lines[comments:]]
+    if rows and all(map(_is_plain, rows, NUMBERS)) and len(rows) <= len(NUMBERS):
+        return Block(lines, list(range(comments, len(lines))), rows)
+    check_format(block, where, first_line)  # tokens of several words and empty nodes, or a fault
+    return taken_apart(block)
+
+
+def _is_plain(row: list[str], number: str) -> bool:
+    return row[0] == number and len(row) == len(COLUMNS)
 
 
 def check(block: str, where: str, first_line: int = 1) -> None:

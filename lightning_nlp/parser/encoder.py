@@ -113,9 +113,11 @@ class WordEncoder(nn.Module):
 
 
 class WindowEncoder(nn.Module):
-    """Lets each word see its neighbours: layers that look one word to either side, each added to what was there.
+    """Lets each word see others: layers that look at one word on either side, each added to what was there.
 
-    Without layers a word is what is known of it alone, as Chen & Manning 2014 have it.
+    The first layer looks at the next words, the second two words away, the third four: three layers see seven words on
+    either side (dilated convolutions, Strubell et al. 2017). Without layers a word is what is known of it alone, as
+    Chen & Manning 2014 have it.
 
     Args:
         config: the numbers.
@@ -135,10 +137,10 @@ class WindowEncoder(nn.Module):
         """Returns states of the root and the words."""
         states = torch.cat([self.root.expand(len(words), 1, -1), self.inward(words)], dim=1)
         is_there = (torch.arange(states.shape[1], device=lengths.device) <= lengths[:, None])[:, :, None]
-        for layer, norm in zip(self.layers, self.norms):
-            seen = norm(states) * is_there
-            before, after = seen.roll(1, 1), seen.roll(-1, 1)
-            before[:, 0], after[:, -1] = 0, 0
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms)):
+            seen, distance = norm(states) * is_there, 2**number
+            before, after = seen.roll(distance, 1), seen.roll(-distance, 1)
+            before[:, :distance], after[:, -distance:] = 0, 0
             hidden = layer(torch.cat([before, seen, after], dim=2)).relu()
             states = states + dropout(hidden, self.dropout, self.training)
         return Encoded(states, {})

@@ -3,44 +3,35 @@
 // Compiled for one number of PLACES, CHILDREN, HIDDEN units and LABELS, with SWAP 0 or 1 (-D options;
 // see kernel.py). Names, numbers and the order of features are those of transitions.py and transition_scorer.py.
 
-#include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <cstdint>
 #include <limits>
-#include <thread>
-#include <vector>
+
+#include "native.h"
 
 constexpr int CLASSES = 2 + 2 * LABELS;
-constexpr int LANES = (CLASSES + 15) / 16 * 16;
+constexpr int WIDTH = (CLASSES + LANES - 1) / LANES * LANES;
 enum Transition { SHIFT_, SWAP_, LEFT_, RIGHT_ };
+enum Arcs { ARCS, LAST_ARC, NO_ARC };  // two words on the stack; the root and the last word; neither
 
-typedef float vec __attribute__((vector_size(64), aligned(4)));
-typedef int32_t ints __attribute__((vector_size(64), aligned(4)));
-
-static inline vec at(const float* place) { return *(const vec*)place; }
-static inline void put(float* place, vec x) { *(vec*)place = x; }
-
-// Of numbers that are not positive; 0 from -87 down.
-static inline vec exp(vec x) {
-    x *= 1.44269504f;
-    const vec whole = (x + 12582912.f) - 12582912.f, f = x - whole;  // adding 1.5 * 2^23 rounds to a whole number
-    vec p = 1.535336188e-4f * f + 1.339887440e-3f;                   // Taylor's polynomial, relative error 1e-7
-    p = p * f + 9.618437357e-3f;
-    p = p * f + 5.550332548e-2f;
-    p = p * f + 2.402264791e-1f;
-    p = p * f + 6.931472028e-1f;
-    p = p * f + 1.f;
-    const vec kept = x < -125.f ? vec{} : whole;
-    return x < -125.f ? vec{} : (vec)((ints)p + (__builtin_convertvector(kept, ints) << 23));
-}
+static const float NEVER = -std::numeric_limits<float>::infinity();
 
 struct Weights {
     const float* words;      // [batch, width, PLACES, HIDDEN]
     const float* labels;     // [LABELS + 1, CHILDREN, HIDDEN]
-    const float* out;        // [HIDDEN, LANES]
-    const float* bias;       // [LANES]
-    const uint8_t* allowed;  // [2, LABELS]: labels of arcs from a word, and from the root
+    const float* out;        // [HIDDEN, WIDTH]
+    const float* bias;       // [WIDTH]
+    float barred[3][WIDTH];  // 0 or minus infinity for each class: ARCS, LAST_ARC, NO_ARC
+
+    // `allowed` [2, LABELS] tells labels of arcs from a word, and from the root.
+    Weights(const float* words, const float* labels, const float* out, const float* bias, const uint8_t* allowed)
+        : words(words), labels(labels), out(out), bias(bias) {
+        std::fill(&barred[0][0], &barred[0][0] + 3 * WIDTH, NEVER);
+        for (auto& state : barred) state[SHIFT_] = state[SWAP_] = 0.f;
+        for (int label = 0; label < LABELS; label++) {
+            if (allowed[label]) barred[ARCS][2 + 2 * label] = barred[ARCS][3 + 2 * label] = 0.f;
+            if (allowed[LABELS + label]) barred[LAST_ARC][3 + 2 * label] = 0.f;
+        }
+    }
 };
 
 struct Sentence {
@@ -55,7 +46,7 @@ struct Parser {
     const Sentence& sentence;
     std::vector<int> stack, buffer;                      // the top is last
     std::vector<int> left, right, left_before, right_before;  // children attached last, and before last
-    alignas(64) float hidden[HIDDEN], score[LANES];
+    alignas(64) float hidden[HIDDEN], score[WIDTH];
 
     Parser(const Weights& weights, const Sentence& sentence)
         : weights(weights), sentence(sentence), stack{0}, left(sentence.nothing + 1, sentence.nothing),
@@ -67,12 +58,7 @@ struct Parser {
         return k < words.size() ? words[words.size() - 1 - k] : sentence.nothing;
     }
 
-    void add(const float* row) {
-        for (int h = 0; h < HIDDEN; h++) hidden[h] += row[h];
-    }
-
     void read_state() {
-        std::fill(hidden, hidden + HIDDEN, 0.f);
         const int first = top(stack, 0), second = top(stack, 1);
         const int word[18] = {
             first, second, top(stack, 2), top(buffer, 0),
@@ -82,33 +68,49 @@ struct Parser {
             left[first], left[second], right[first], right[second],
             left_before[first], left_before[second], right_before[first], right_before[second],
             left[left[first]], left[left[second]], right[right[first]], right[right[second]]};
+        const float* row[PLACES + CHILDREN];
+        for (int place = 0; place < PLACES; place++)
+            row[place] = sentence.words + ((long)word[place] * PLACES + place) * HIDDEN;
         for (int place = 0; place < CHILDREN; place++)
-            add(weights.labels + (sentence.labels[word[PLACES - CHILDREN + place]] * CHILDREN + place) * HIDDEN);
-        for (int place = 0; place < PLACES; place++) add(sentence.words + ((long)word[place] * PLACES + place) * HIDDEN);
-    }
-
-    void compute_scores() {
-        vec sum[LANES / 16];
-        for (int c = 0; c < LANES / 16; c++) sum[c] = at(weights.bias + 16 * c);
-        for (int h = 0; h < HIDDEN; h++) {
-            const vec x = std::max(hidden[h], 0.f) - vec{};
-            const float* row = weights.out + (long)h * LANES;
-            for (int c = 0; c < LANES / 16; c++) sum[c] += x * at(row + 16 * c);
+            row[PLACES + place] =
+                weights.labels + (sentence.labels[word[PLACES - CHILDREN + place]] * CHILDREN + place) * HIDDEN;
+        int unit = 0;
+        for (; unit + LANES <= HIDDEN; unit += LANES) {
+            vec sum = {};
+            for (const float* of : row) sum += load(of + unit);
+            store(hidden + unit, sum > 0.f ? sum : vec{});
         }
-        for (int c = 0; c < LANES / 16; c++) put(score + 16 * c, sum[c]);
+        for (; unit < HIDDEN; unit++) {
+            float sum = 0;
+            for (const float* of : row) sum += of[unit];
+            hidden[unit] = std::max(sum, 0.f);
+        }
     }
 
-    void forbid() {
-        const float never = -std::numeric_limits<float>::infinity();
+    // Scores all classes, bars what is not legal, and returns the best.
+    int best_class() {
+        vec sum[WIDTH / LANES];
+        for (int c = 0; c < WIDTH / LANES; c++) sum[c] = load(weights.bias + LANES * c);
+        for (int unit = 0; unit < HIDDEN; unit++) {
+            const vec x = hidden[unit] - vec{};
+            const float* row = weights.out + (long)unit * WIDTH;
+            for (int c = 0; c < WIDTH / LANES; c++) sum[c] += x * load(row + LANES * c);
+        }
         const bool two_words = stack.size() >= 3, last = stack.size() == 2 && buffer.empty();
-        if (buffer.empty()) score[SHIFT_] = never;
-        if (!SWAP || !two_words || top(stack, 1) >= top(stack, 0)) score[SWAP_] = never;
-        const uint8_t* allowed = weights.allowed + (stack.size() == 2) * LABELS;
-        for (int label = 0; label < LABELS; label++) {
-            if (!two_words || !allowed[label]) score[2 + 2 * label] = never;
-            if (!(two_words || last) || !allowed[label]) score[3 + 2 * label] = never;
+        const float* barred = weights.barred[two_words ? ARCS : last ? LAST_ARC : NO_ARC];
+        for (int c = 0; c < WIDTH / LANES; c++) store(score + LANES * c, sum[c] + load(barred + LANES * c));
+        if (buffer.empty()) score[SHIFT_] = NEVER;
+        if (!SWAP || !two_words || top(stack, 1) >= top(stack, 0)) score[SWAP_] = NEVER;
+        vec most = load(score);
+        for (int c = 1; c < WIDTH / LANES; c++) {
+            const vec x = load(score + LANES * c);
+            most = x > most ? x : most;
         }
-        for (int c = CLASSES; c < LANES; c++) score[c] = never;
+        float best = most[0];
+        for (int lane = 1; lane < LANES; lane++) best = std::max(best, most[lane]);
+        const int chosen = std::find(score, score + CLASSES, best) - score;
+        if (chosen < CLASSES) return chosen;  // else the scores are no numbers, and anything legal will do
+        return buffer.empty() ? 2 + (std::find(barred + 2, barred + CLASSES, 0.f) - (barred + 2)) : SHIFT_;
     }
 
     void attach(int head, int child, int chosen, std::vector<int>& children, std::vector<int>& before) {
@@ -117,17 +119,15 @@ struct Parser {
         before[head] = children[head];
         children[head] = child;
         vec sums = {};
-        for (int c = 0; c < LANES; c += 16) sums += exp(at(score + c) - score[chosen]);
+        for (int c = 0; c < WIDTH; c += LANES) sums += exp(load(score + c) - score[chosen]);
         float sum = 0;
-        for (int lane = 0; lane < 16; lane++) sum += sums[lane];
+        for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
         sentence.scores[child] = -std::log(sum);
     }
 
     void step() {
         read_state();
-        compute_scores();
-        forbid();
-        const int chosen = std::max_element(score, score + CLASSES) - score;
+        const int chosen = best_class();
         const int first = top(stack, 0), second = top(stack, 1);
         if (chosen == SHIFT_) {
             stack.push_back(buffer.back());
@@ -156,17 +156,10 @@ struct Parser {
 extern "C" void parse(const float* words, const float* labels, const float* out, const float* bias,
                       const uint8_t* allowed, const int64_t* lengths, long batch, long width, int threads,
                       int64_t* heads, int64_t* found, float* scores) {
-    const Weights weights{words, labels, out, bias, allowed};
-    std::atomic<long> next{0};
-    auto work = [&] {
-        for (long b; (b = next++) < batch;) {
-            const Sentence sentence{words + b * width * PLACES * HIDDEN, (int)lengths[b],   (int)width - 1,
-                                    heads + b * width,                   found + b * width, scores + b * width};
-            Parser(weights, sentence).run();
-        }
-    };
-    std::vector<std::thread> crew;
-    for (int thread = 1; thread < threads; thread++) crew.emplace_back(work);
-    work();
-    for (auto& member : crew) member.join();
+    const Weights weights(words, labels, out, bias, allowed);
+    run_parts(batch, threads, [&](long b) {
+        const Sentence sentence{words + b * width * PLACES * HIDDEN, (int)lengths[b],   (int)width - 1,
+                                heads + b * width,                   found + b * width, scores + b * width};
+        Parser(weights, sentence).run();
+    });
 }

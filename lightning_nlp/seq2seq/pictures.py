@@ -24,8 +24,13 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 SHOWN = 20  # translations in a table
+SECTION = 8  # translations in a section of the page
 MAPS = 4  # attention maps
 LONGEST_MAP = 30  # tokens of a sentence that is drawn as a map
+LEGEND = (
+    "Above what was read, below what was written. A line is the darker the more the decoder looked there while it "
+    "wrote; weights below 0.1 are left out."
+)
 TEXT_COLUMNS = ("source", "reference", "translation")
 
 
@@ -77,35 +82,22 @@ def translation_page(
         The page.
     """
     found = [ones[0] for ones in model.translations(sources, search)]
-    scores = [CHRF().sentence_score(one.text, [reference]).score for one, reference in zip(found, references)]
-    order = sorted((place for place, one in enumerate(found) if one.tokens), key=lambda place: scores[place])
-    middle = len(order) // 2
-    parts = {
-        "Least like their references": order[:8],
-        "Typical": [n for n in order[middle - 4 : middle + 4] if n not in order[:8]],
-    }
+    places = [place for place, one in enumerate(found) if one.tokens]
+    scores = {n: CHRF().sentence_score(found[n].text, [references[n]]).score for n in places}
+    worst = sorted(places, key=lambda n: scores[n])
+    typical = sorted(places, key=lambda n: abs(scores[n] - scores[worst[len(worst) // 2]]))
+    parts = {"Least like their references": worst[:SECTION], "Typical": typical[:SECTION]}
     sections = [Section("How to read this", [LEGEND])]
-    for title, places in parts.items():
+    for title, chosen in parts.items():
         blocks: list[str | Svg] = []
-        for place in places:
-            weights = attention_of(model, sources[place], found[place])
-            blocks += [
-                f"{scores[place]:.1f} chrF · reference: {references[place]}",
-                draw_alignment(found[place].source_tokens, readable(model, found[place]), weights),
-            ]
+        for n in chosen:
+            lines = found[n].source_tokens, readable(model, found[n]), attention_of(model, sources[n], found[n])
+            blocks += [f"{scores[n]:.1f} chrF · reference: {references[n]}", draw_alignment(*lines)]
         sections.append(Section(title, blocks))
-    short = [place for place, one in enumerate(found) if 0 < len(one.tokens) <= LONGEST_MAP][:MAPS]
-    for number, place in enumerate(short, start=1):
-        weights = attention_of(model, sources[place], found[place])
-        figure = attention_map(found[place].source_tokens, readable(model, found[place]), weights)
-        save_figure(figure, f"attention_{number}", folder)
+    for number, n in enumerate([n for n in places if len(found[n].tokens) <= LONGEST_MAP][:MAPS], start=1):
+        lines = found[n].source_tokens, readable(model, found[n]), attention_of(model, sources[n], found[n])
+        save_figure(attention_map(*lines), f"attention_{number}", folder)
     return write_page(folder / "translations.html", "Translations of the validation set", sections)
-
-
-LEGEND = (
-    "Above what was read, below what was written. A line is the darker the more the decoder looked there while it "
-    "wrote; weights below 0.1 are left out."
-)
 
 
 @torch.no_grad()

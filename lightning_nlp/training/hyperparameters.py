@@ -1,7 +1,7 @@
 """Hyperparameters in plain values, so that a checkpoint loads with `weights_only=True`."""
 
 from collections.abc import MutableMapping
-from dataclasses import fields
+from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,13 +15,15 @@ INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
 def make_plain(hparams: MutableMapping[str, Any]) -> None:
     """Turns what `save_hyperparameters` collected into plain values, in place.
 
-    A model config becomes the mapping of its numbers. What has no plain form, as an optimizer given as a Python
+    A model config or a dataclass becomes the mapping of its numbers. What has no plain form, as an optimizer given as a Python
     callable, is left out: the class's default takes its place on loading, and resuming never asks for it. Under the
     command line everything is plain already.
     """
     for name, value in list(hparams.items()):
         if hasattr(value, "to_dict"):
             hparams[name] = own_fields(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            hparams[name] = asdict(value)
         elif not is_plain(value):
             del hparams[name]
     hparams["_instantiator"] = INSTANTIATOR

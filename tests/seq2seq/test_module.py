@@ -12,7 +12,7 @@ from sacrebleu import corpus_bleu
 
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.seq2seq import Seq2SeqModel
+from lightning_nlp.seq2seq import Seq2Seq, Seq2SeqConfig, Seq2SeqModel
 from lightning_nlp.seq2seq.search import Search
 
 SAMPLE = ["-c", "configs/seq2seq/sample.yaml"]
@@ -105,6 +105,11 @@ def test_a_checkpoint_stands_alone_and_holds_plain_values(trained):
     checkpoint = torch.load(trained / "checkpoints/best.ckpt", weights_only=True)
     assert len(checkpoint["tokenizers"]) == 2
     assert checkpoint["hyper_parameters"]["config"]["source_vocab"] > 4
+
+
+def test_settings_from_python_are_kept_as_plain_values():
+    module = Seq2Seq(Seq2SeqConfig(), search=Search(beam=7))
+    assert module.hparams["search"]["beam"] == 7
 
 
 def weights_after(steps: int, *options: str) -> dict[str, torch.Tensor]:
