@@ -1,6 +1,7 @@
-// Greedy transition parsing, a sentence at a time: the loop of `TransitionScorer.decide` without a tensor a step.
+// Greedy transition parsing, and following the oracle, a sentence at a time: the loops of `TransitionScorer.decide` and
+// `TransitionScorer.examples` without a tensor a step.
 //
-// Compiled for one number of PLACES, CHILDREN, HIDDEN units and LABELS, with SWAP 0 or 1 (-D options;
+// Compiled for one number of PLACES, CHILDREN, HIDDEN units and LABELS, with SWAP and LABELLED 0 or 1 (-D options;
 // see kernel.py). Names, numbers and the order of features are those of transitions.py and transition_scorer.py.
 
 #include <cmath>
@@ -34,46 +35,89 @@ struct Weights {
     }
 };
 
-struct Sentence {
-    const float* words;  // [width, PLACES, HIDDEN]
-    int length, nothing;
-    int64_t *heads, *labels;  // [nothing + 1] by word
-    float* scores;
-};
-
-struct Parser {
-    const Weights& weights;
-    const Sentence& sentence;
-    std::vector<int> stack, buffer;                      // the top is last
+// Where the parser of a sentence is; as in transitions.py, with arrays of `nothing + 1` places by word.
+struct State {
+    int nothing;
+    int64_t *heads, *labels;                                  // labels plus 1, 0 for none
+    std::vector<int> stack{0}, buffer;                        // the top is last
     std::vector<int> left, right, left_before, right_before;  // children attached last, and before last
-    alignas(64) float hidden[HIDDEN], score[WIDTH];
 
-    Parser(const Weights& weights, const Sentence& sentence)
-        : weights(weights), sentence(sentence), stack{0}, left(sentence.nothing + 1, sentence.nothing),
-          right(left), left_before(left), right_before(left) {
-        for (int word = sentence.length; word > 0; word--) buffer.push_back(word);
+    State(int length, int nothing, int64_t* heads, int64_t* labels)
+        : nothing(nothing), heads(heads), labels(labels), left(nothing + 1, nothing), right(left), left_before(left),
+          right_before(left) {
+        for (int word = length; word > 0; word--) buffer.push_back(word);
     }
 
     int top(const std::vector<int>& words, size_t k) const {
-        return k < words.size() ? words[words.size() - 1 - k] : sentence.nothing;
+        return k < words.size() ? words[words.size() - 1 - k] : nothing;
     }
 
-    void read_state() {
+    bool is_final() const { return stack.size() == 1 && buffer.empty(); }
+    bool has_two_words() const { return stack.size() >= 3; }
+    bool may_shift() const { return !buffer.empty(); }
+    bool may_swap() const { return SWAP && has_two_words() && top(stack, 1) < top(stack, 0); }
+    Arcs arcs() const { return has_two_words() ? ARCS : stack.size() == 2 && buffer.empty() ? LAST_ARC : NO_ARC; }
+
+    // The words at the places of the features, those of children last.
+    struct Places {
+        int word[18];
+    };
+    Places places() const {
         const int first = top(stack, 0), second = top(stack, 1);
-        const int word[18] = {
-            first, second, top(stack, 2), top(buffer, 0),
+        return {{first, second, top(stack, 2), top(buffer, 0),
 #if PLACES == 18
-            top(buffer, 1), top(buffer, 2),
+                 top(buffer, 1), top(buffer, 2),
 #endif
-            left[first], left[second], right[first], right[second],
-            left_before[first], left_before[second], right_before[first], right_before[second],
-            left[left[first]], left[left[second]], right[right[first]], right[right[second]]};
+                 left[first], left[second], right[first], right[second],
+                 left_before[first], left_before[second], right_before[first], right_before[second],
+                 left[left[first]], left[left[second]], right[right[first]], right[right[second]]}};
+    }
+    int64_t child_label(const Places& places, int child) const { return labels[places.word[PLACES - CHILDREN + child]]; }
+
+    // Returns the word that got a head, or nothing.
+    int apply(int transition, int label) {
+        const int first = top(stack, 0), second = top(stack, 1);
+        if (transition == SHIFT_) {
+            stack.push_back(buffer.back());
+            buffer.pop_back();
+            return nothing;
+        }
+        stack.pop_back();
+        if (transition == SWAP_) {
+            stack.back() = first;
+            buffer.push_back(second);
+            return nothing;
+        }
+        if (transition == RIGHT_) return attach(second, first, label, right, right_before);
+        stack.back() = first;
+        return attach(first, second, label, left, left_before);
+    }
+
+    int attach(int head, int child, int label, std::vector<int>& children, std::vector<int>& before) {
+        heads[child] = head;
+        labels[child] = label;
+        before[head] = children[head];
+        children[head] = child;
+        return child;
+    }
+};
+
+// -- parsing ----------------------------------------------------------------------------------------------------------
+
+struct Parser {
+    const Weights& weights;
+    const float* words;  // [width, PLACES, HIDDEN]
+    State state;
+    float* scores;  // [nothing + 1]
+    alignas(64) float hidden[HIDDEN], score[WIDTH];
+
+    void read_state() {
+        const State::Places places = state.places();
         const float* row[PLACES + CHILDREN];
         for (int place = 0; place < PLACES; place++)
-            row[place] = sentence.words + ((long)word[place] * PLACES + place) * HIDDEN;
-        for (int place = 0; place < CHILDREN; place++)
-            row[PLACES + place] =
-                weights.labels + (sentence.labels[word[PLACES - CHILDREN + place]] * CHILDREN + place) * HIDDEN;
+            row[place] = words + ((long)places.word[place] * PLACES + place) * HIDDEN;
+        for (int child = 0; child < CHILDREN; child++)
+            row[PLACES + child] = weights.labels + (state.child_label(places, child) * CHILDREN + child) * HIDDEN;
         int unit = 0;
         for (; unit + LANES <= HIDDEN; unit += LANES) {
             vec sum = {};
@@ -96,11 +140,10 @@ struct Parser {
             const float* row = weights.out + (long)unit * WIDTH;
             for (int c = 0; c < WIDTH / LANES; c++) sum[c] += x * load(row + LANES * c);
         }
-        const bool two_words = stack.size() >= 3, last = stack.size() == 2 && buffer.empty();
-        const float* barred = weights.barred[two_words ? ARCS : last ? LAST_ARC : NO_ARC];
+        const float* barred = weights.barred[state.arcs()];
         for (int c = 0; c < WIDTH / LANES; c++) store(score + LANES * c, sum[c] + load(barred + LANES * c));
-        if (buffer.empty()) score[SHIFT_] = NEVER;
-        if (!SWAP || !two_words || top(stack, 1) >= top(stack, 0)) score[SWAP_] = NEVER;
+        if (!state.may_shift()) score[SHIFT_] = NEVER;
+        if (!state.may_swap()) score[SWAP_] = NEVER;
         vec most = load(score);
         for (int c = 1; c < WIDTH / LANES; c++) {
             const vec x = load(score + LANES * c);
@@ -110,44 +153,25 @@ struct Parser {
         for (int lane = 1; lane < LANES; lane++) best = std::max(best, most[lane]);
         const int chosen = std::find(score, score + CLASSES, best) - score;
         if (chosen < CLASSES) return chosen;  // else the scores are no numbers, and anything legal will do
-        return buffer.empty() ? 2 + (std::find(barred + 2, barred + CLASSES, 0.f) - (barred + 2)) : SHIFT_;
+        return state.may_shift() ? SHIFT_ : std::find(barred + 2, barred + CLASSES, 0.f) - barred;
     }
 
-    void attach(int head, int child, int chosen, std::vector<int>& children, std::vector<int>& before) {
-        sentence.heads[child] = head;
-        sentence.labels[child] = (chosen - 2) / 2 + 1;
-        before[head] = children[head];
-        children[head] = child;
+    void run() {
+        while (!state.is_final()) {
+            read_state();
+            const int chosen = best_class();
+            const int transition = chosen < 2 ? chosen : 2 + chosen % 2;
+            const int child = state.apply(transition, (chosen - 2) / 2 + 1);
+            if (transition >= LEFT_) scores[child] = log_probability(chosen);
+        }
+    }
+
+    float log_probability(int chosen) const {
         vec sums = {};
         for (int c = 0; c < WIDTH; c += LANES) sums += exp(load(score + c) - score[chosen]);
         float sum = 0;
         for (int lane = 0; lane < LANES; lane++) sum += sums[lane];
-        sentence.scores[child] = -std::log(sum);
-    }
-
-    void step() {
-        read_state();
-        const int chosen = best_class();
-        const int first = top(stack, 0), second = top(stack, 1);
-        if (chosen == SHIFT_) {
-            stack.push_back(buffer.back());
-            buffer.pop_back();
-            return;
-        }
-        stack.pop_back();
-        if (chosen == SWAP_) {
-            stack.back() = first;
-            buffer.push_back(second);
-        } else if (chosen % 2 == 0) {
-            stack.back() = first;
-            attach(first, second, chosen, left, left_before);
-        } else {
-            attach(second, first, chosen, right, right_before);
-        }
-    }
-
-    void run() {
-        while (stack.size() > 1 || !buffer.empty()) step();
+        return -std::log(sum);
     }
 };
 
@@ -158,8 +182,69 @@ extern "C" void parse(const float* words, const float* labels, const float* out,
                       int64_t* heads, int64_t* found, float* scores) {
     const Weights weights(words, labels, out, bias, allowed);
     run_parts(batch, threads, [&](long b) {
-        const Sentence sentence{words + b * width * PLACES * HIDDEN, (int)lengths[b],   (int)width - 1,
-                                heads + b * width,                   found + b * width, scores + b * width};
-        Parser(weights, sentence).run();
+        const State state(lengths[b], width - 1, heads + b * width, found + b * width);
+        Parser{weights, words + b * width * PLACES * HIDDEN, state, scores + b * width}.run();
+    });
+}
+
+// -- learning ---------------------------------------------------------------------------------------------------------
+
+// Tells the next transition towards a tree; as `Oracle` in oracle.py.
+struct Oracle {
+    const int64_t *head, *order, *component;  // by word; without orders, words are not to be swapped
+    std::vector<int> missing;                 // children that each word has not got
+
+    Oracle(const int64_t* head, const int64_t* order, const int64_t* component, int length, int nothing)
+        : head(head), order(order), component(component), missing(nothing + 1) {
+        for (int word = 1; word <= length; word++) missing[head[word]]++;
+    }
+
+    int operator()(const State& state) const {
+        const int first = state.top(state.stack, 0), second = state.top(state.stack, 1);
+        const bool two = state.stack.size() >= 2;
+        if (two && head[second] == first && !missing[second]) return LEFT_;
+        if (two && head[first] == second && !missing[first] && (state.has_two_words() || state.buffer.empty()))
+            return RIGHT_;
+        const bool swaps = order && state.has_two_words() && second < first && order[first] < order[second] &&
+                           component[first] != component[state.top(state.buffer, 0)];
+        return swaps ? SWAP_ : SHIFT_;
+    }
+};
+
+// Follows the oracle through all sentences. With no place for `rows` it only counts the steps of each; else it writes,
+// from the step where a sentence begins, the rows of the tables that its states look at, classes and legal classes.
+extern "C" void follow(const int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,
+                       const uint8_t* allowed, const int64_t* lengths, long batch, long width, int threads,
+                       int64_t* steps, int64_t* rows, int64_t* label_rows, int64_t* classes, uint8_t* legal) {
+    run_parts(batch, threads, [&](long b) {
+        const int nothing = width - 1;
+        std::vector<int64_t> found(width, nothing), given(width, 0);
+        const long at = b * width;
+        State state(lengths[b], nothing, found.data(), given.data());
+        Oracle oracle(heads + at, order ? order + at : nullptr, order ? component + at : nullptr, lengths[b], nothing);
+        long step = rows ? steps[b] : 0;
+        for (; !state.is_final(); step++) {
+            const int transition = oracle(state);
+            const int child = state.top(state.stack, transition == LEFT_);
+            const int label = transition >= LEFT_ ? labels[at + child] : 0;
+            if (rows) {
+                const State::Places places = state.places();
+                for (int place = 0; place < PLACES; place++)
+                    rows[step * PLACES + place] = (at + places.word[place]) * PLACES + place;
+                for (int c = 0; c < CHILDREN; c++)
+                    label_rows[step * CHILDREN + c] = state.child_label(places, c) * CHILDREN + c;
+                classes[step] = transition < LEFT_ ? transition : transition + (LABELLED ? 2 * (label - 1) : 0);
+                uint8_t* may = legal + step * CLASSES;
+                may[SHIFT_] = state.may_shift(), may[SWAP_] = state.may_swap();
+                const Arcs arcs = state.arcs();
+                for (int l = 0; l < LABELS; l++) {
+                    may[2 + 2 * l] = arcs == ARCS && allowed[l];
+                    may[3 + 2 * l] = arcs == ARCS ? allowed[l] : arcs == LAST_ARC && allowed[LABELS + l];
+                }
+            }
+            state.apply(transition, label);
+            if (transition >= LEFT_) oracle.missing[found[child]]--;
+        }
+        if (!rows) steps[b] = step;
     });
 }

@@ -1,9 +1,9 @@
-"""The compiled loop of greedy parsing, `kernel.cpp`: it does what `TransitionScorer.decide` does, in less time."""
+"""The compiled loops of parsing and of the oracle, `kernel.cpp`: as `TransitionScorer` in torch, in less time."""
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,29 +12,28 @@ from torch.nn.functional import pad
 
 from lightning_nlp.native import load_library
 from lightning_nlp.parser.decisions import Decisions
+from lightning_nlp.parser.oracle import Oracle
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
 LANES = 16  # classes are filled up to a multiple of a vector register
 POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 
-Kernel = Callable[..., None]
-
 
 @cache
-def load_kernel(places: int, children: int, hidden: int, labels: int, swap: bool) -> Kernel | None:
-    """Returns the compiled loop for these numbers; None, with a warning, where it cannot be compiled."""
-    numbers = {"PLACES": places, "CHILDREN": children, "HIDDEN": hidden, "LABELS": labels, "SWAP": int(swap)}
-    library = load_library(SOURCE, numbers, "The loop of greedy parsing is not compiled")
-    if library is None:
-        return None
-    function = library.parse
-    function.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 3
-    function.restype = None
-    return function
+def load_kernel(places: int, children: int, hidden: int, labels: int, labelled: bool, swap: bool) -> ctypes.CDLL | None:
+    """Returns the compiled loops for these numbers; None, with a warning, where they cannot be compiled."""
+    sizes = {"PLACES": places, "CHILDREN": children, "HIDDEN": hidden, "LABELS": labels}
+    numbers = {**sizes, "LABELLED": int(labelled), "SWAP": int(swap)}
+    library = load_library(SOURCE, numbers, "The loops of parsing are not compiled")
+    if library is not None:
+        library.parse.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 3
+        library.follow.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 5
+        library.parse.restype = library.follow.restype = None
+    return library
 
 
 def kernel_decisions(
-    kernel: Kernel,
+    library: ctypes.CDLL,
     words: Float[Tensor, "rows hidden"],
     labels: Float[Tensor, "entries hidden"] | None,
     out: torch.nn.Linear,
@@ -45,7 +44,7 @@ def kernel_decisions(
     """Parses a batch.
 
     Args:
-        kernel: as from `load_kernel`.
+        library: as from `load_kernel`.
         words: what each word adds to the hidden layer at each place, sentence by sentence.
         labels: likewise what the labels of children add; None where they are not looked at.
         out: the layer from hidden units to classes.
@@ -69,9 +68,57 @@ def kernel_decisions(
     heads = torch.full((batch, width), width - 1)
     found, scores = torch.zeros_like(heads), words.new_zeros(batch, width)
     results = (heads, found, scores)
-    kernel(
+    library.parse(
         *(tensor.data_ptr() for tensor in given),
         *(batch, width, torch.get_num_threads()),
         *(tensor.data_ptr() for tensor in results),
     )
     return Decisions(*(result[:, 1 : width - 1] for result in results))
+
+
+class Examples(NamedTuple):
+    """What a scorer learns from: for each state the rows of its tables, its class, and which classes are legal."""
+
+    words: Int[Tensor, "states places"]
+    labels: Int[Tensor, "states children"]
+    classes: Int[Tensor, "states"]
+    legal: Bool[Tensor, "states classes"]
+
+
+def kernel_examples(
+    library: ctypes.CDLL,
+    oracle: Oracle,
+    labels: Int[Tensor, "batch width"],
+    allowed: Bool[Tensor, "two labels"],
+    lengths: Int[Tensor, "batch"],
+    places: int,
+    children: int,
+) -> Examples:
+    """Follows the oracle, sentence after sentence.
+
+    Args:
+        library: as from `load_kernel`.
+        oracle: of the trees.
+        labels: of all arcs by word, from 1.
+        allowed: labels of arcs from a word, and from the root.
+        lengths: words of each sentence.
+        places: words that a state is seen by.
+        children: labels that it is seen by.
+    """
+    batch, width = labels.shape
+    orders = (oracle.order, oracle.component)
+    given = [part if part is None else part.contiguous() for part in (oracle.head, labels, *orders, allowed, lengths)]
+    pointers = [None if part is None else part.data_ptr() for part in given]
+    sizes = (batch, width, torch.get_num_threads())
+    steps = torch.zeros(batch + 1, dtype=torch.long)
+    library.follow(*pointers, *sizes, steps[1:].data_ptr(), None, None, None, None)
+    begins = steps.cumsum(0)
+    states = int(begins[-1])
+    found = Examples(
+        torch.empty(states, places, dtype=torch.long),
+        torch.empty(states, children, dtype=torch.long),
+        torch.empty(states, dtype=torch.long),
+        torch.empty(states, 2 + 2 * allowed.shape[1], dtype=torch.bool),
+    )
+    library.follow(*pointers, *sizes, begins.data_ptr(), *(part.data_ptr() for part in found))
+    return found

@@ -1,9 +1,6 @@
 """A dependency parser as a `PreTrainedModel`: words in, trees out."""
 
-import json
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import cached_file
 
 from lightning_nlp.parser.batch import Batch, Gold, encode
 from lightning_nlp.parser.biaffine_scorer import Biaffine, BiaffineScorer
@@ -22,9 +17,8 @@ from lightning_nlp.parser.decisions import Decisions
 from lightning_nlp.parser.encoder import Encoded, SentenceEncoder, WindowEncoder, WordEncoder
 from lightning_nlp.parser.transition_scorer import TransitionScorer
 from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
+from lightning_nlp.vocabulary_model import VocabularyModel
 
-VOCABULARY_FILE = "vocabulary.json"
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 UNLABELLED = ("dep", "root")
 
 
@@ -44,7 +38,7 @@ class Parse(NamedTuple):
     upos: list[str] | None
 
 
-class ParserModel(PreTrainedModel):
+class ParserModel(VocabularyModel[Vocabulary]):
     """Reads words, and their tags if it was trained with them, and returns trees.
 
     Args:
@@ -52,6 +46,7 @@ class ParserModel(PreTrainedModel):
     """
 
     config_class = ParserConfig
+    vocabulary_class = Vocabulary
     scorer: TransitionScorer | BiaffineScorer
 
     def __init__(self, config: ParserConfig) -> None:
@@ -60,7 +55,6 @@ class ParserModel(PreTrainedModel):
         self.sentence = (WindowEncoder if config.architecture == "ffn" else SentenceEncoder)(config, self.word.dim)
         scorer = BiaffineScorer if config.architecture == "biaffine" else TransitionScorer
         self.scorer = scorer(config, self.sentence.dim)
-        self._vocabulary: Vocabulary | None = None
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -79,25 +73,8 @@ class ParserModel(PreTrainedModel):
         elif isinstance(module, Biaffine):
             nn.init.zeros_(module.weight)
 
-    # -- names ------------------------------------------------------------------------------------------------------
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The names behind the numbers.
-
-        Raises:
-            ValueError: they are not known yet: the data or a checkpoint brings them.
-        """
-        if self._vocabulary is None:
-            raise ValueError(
-                "This parser knows no words yet. Fit it with the sizes of its config left to the data, or load it from "
-                "a checkpoint or an export folder."
-            )
-        return self._vocabulary
-
-    @vocabulary.setter
-    def vocabulary(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Derives how rare each form is, and which labels an arc may have."""
         self.word.use_counts(torch.tensor(vocabulary.counts))
         if self.config.labelled:
             self.scorer.allowed.copy_(vocabulary.is_allowed())
@@ -178,24 +155,6 @@ class ParserModel(PreTrainedModel):
             named = [names.labels[x] if x >= 0 else UNLABELLED[head == 0] for head, x in zip(heads, labels)]
             parses.append(Parse(heads, named, scores, tags and [names.upos[x - 2] for x in tags[number][:length]]))
         return parses
-
-    # -- files ------------------------------------------------------------------------------------------------------
-
-    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Writes config, weights and vocabulary; the options are those of transformers."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        names = json.dumps(self.vocabulary.plain(), ensure_ascii=False)
-        Path(save_directory, VOCABULARY_FILE).write_text(names, encoding="utf-8")
-
-    @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
-        loaded = super().from_pretrained(name, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
-        file = cached_file(name, VOCABULARY_FILE, **place)
-        model.vocabulary = Vocabulary(**json.loads(Path(file).read_text(encoding="utf-8")))
-        return loaded
 
 
 def is_tagged(tags: Sequence[str] | None) -> bool:

@@ -37,13 +37,8 @@ def replay(
         lengths: words of each sentence.
         swap: whether SWAP belongs to the system.
     """
-    is_word = torch.arange(heads.shape[1], device=heads.device) < lengths[:, None]
-    heads = torch.where(is_word, heads, 0)
-    if not swap:
-        heads = projective(heads, is_word)
-    oracle = Oracle(heads, lengths, is_word, swap)
-    nothing = heads.shape[1] + 1
-    label_of = torch.cat([labels.new_zeros(len(labels), 1), labels, labels.new_zeros(len(labels), 1)], dim=1)
+    oracle = Oracle.of(heads, lengths, swap)
+    nothing, label_of = heads.shape[1] + 1, by_word(labels)
     state = initial(lengths, heads.shape[1])
     while not state.is_final().all():
         transition = oracle(state)
@@ -78,11 +73,22 @@ class Oracle:
         children = torch.zeros_like(self.head).scatter_add_(1, self.head, torch.ones_like(self.head))
         self.children = children
         self.order: Tensor | None = None
-        if swap and not (still := is_projective(heads, is_word)).all():
-            last = heads.new_full((batch, 1), 2 * nothing)
-            self.order = torch.cat([projective_order(heads, is_word), last], dim=1)
-            self.component = torch.cat([components(heads, lengths, is_word), -last], dim=1)
-            self.order = torch.where(still[:, None], torch.arange(nothing + 1, device=heads.device), self.order)
+        self.component: Tensor | None = None
+        crossing = (~is_projective(heads, is_word)).nonzero()[:, 0] if swap else lengths[:0]
+        if len(crossing):
+            some = heads[crossing], is_word[crossing]
+            self.order = torch.arange(nothing + 1, device=heads.device).repeat(batch, 1)
+            self.component = torch.full_like(self.order, -1)
+            self.order[crossing, :nothing] = projective_order(*some)
+            self.order[crossing, nothing] = 2 * nothing
+            self.component[crossing, :nothing] = components(some[0], lengths[crossing], some[1])
+
+    @classmethod
+    def of(cls, heads: Int[Tensor, "batch length"], lengths: Int[Tensor, "batch"], swap: bool) -> "Oracle":
+        """Returns the oracle of any trees; without SWAP, of the trees with arcs lifted until no two cross."""
+        is_word = torch.arange(heads.shape[1], device=heads.device) < lengths[:, None]
+        heads = torch.where(is_word, heads, 0)
+        return cls(heads if swap else projective(heads, is_word), lengths, is_word, swap)
 
     def __call__(self, state: State) -> Int[Tensor, "batch"]:
         """Returns the transition of each sentence."""
@@ -107,10 +113,16 @@ class Oracle:
     def _wants_swap(self, state: State, top: Tensor, second: Tensor) -> Bool[Tensor, "batch"]:
         """Whether the words on top stand in the wrong order, and what comes next will not mend it by itself."""
         assert self.order is not None
+        assert self.component is not None
         first = state.buffer(1)
         before = self.order.gather(1, top[:, None])[:, 0] < self.order.gather(1, second[:, None])[:, 0]
         grows = self.component.gather(1, top[:, None]) == self.component.gather(1, first)
         return (state.depth >= 3) & before & (second < top) & ~grows[:, 0]
+
+
+def by_word(labels: Int[Tensor, "batch length"]) -> Int[Tensor, "batch places"]:
+    """Returns the labels with a place for the root before them and for nothing after, 0 both."""
+    return torch.nn.functional.pad(labels, (1, 1))
 
 
 def components(

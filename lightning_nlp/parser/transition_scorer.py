@@ -15,8 +15,8 @@ from torch.nn.functional import cross_entropy, dropout, embedding_bag
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
-from lightning_nlp.parser.kernel import kernel_decisions, load_kernel
-from lightning_nlp.parser.oracle import replay
+from lightning_nlp.parser.kernel import Examples, kernel_decisions, kernel_examples, load_kernel
+from lightning_nlp.parser.oracle import Oracle, by_word, replay
 from lightning_nlp.parser.transitions import (
     LABEL,
     LEFT_CHILD,
@@ -113,6 +113,11 @@ class TransitionScorer(nn.Module):
         self.out = nn.Linear(self.width, 2 + 2 * self.labels)
         self.register_buffer("allowed", torch.ones(2, self.labels, dtype=torch.bool))
 
+    @property
+    def numbers(self) -> tuple[int, int, int, int, bool, bool]:
+        """What the compiled loops are made for."""
+        return self.places, self.child_places, self.width, self.labels, self.labelled, self.swap
+
     # -- scores -----------------------------------------------------------------------------------------------------
 
     def table(self, states: Float[Tensor, "batch words dim"]) -> Float[Tensor, "rows hidden"]:
@@ -161,13 +166,27 @@ class TransitionScorer(nn.Module):
         self, states: Float[Tensor, "batch words dim"], gold: Gold, lengths: Int[Tensor, "batch"]
     ) -> Float[Tensor, ""]:
         """Returns the mean cross entropy of the oracle's transitions among the legal ones."""
-        rows, classes, masks = self.examples(gold, lengths, states.shape[1] + 1)
-        scores = self.scores(self.table(states), rows)
-        return cross_entropy(scores.masked_fill(~masks, float("-inf")), classes)
+        words, labels, classes, legal = self.examples(gold, lengths, states.shape[1] + 1)
+        scores = self.scores(self.table(states), Features(words, labels))
+        return cross_entropy(scores.masked_fill(~legal, float("-inf")), classes)
 
     @torch.no_grad()
-    def examples(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> tuple[Features, Tensor, Tensor]:
-        """Follows the oracle; returns table rows, class and legal classes of each state on the way."""
+    def examples(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> Examples:
+        """Follows the oracle, on the CPU in a compiled loop.
+
+        Args:
+            gold: the trees.
+            lengths: words of each sentence.
+            words: of a sentence in the table: root, words and nothing.
+        """
+        if lengths.is_cpu and (library := load_kernel(*self.numbers)):
+            oracle, labels = Oracle.of(gold.heads, lengths, self.swap), by_word(gold.labels + 1)
+            return kernel_examples(library, oracle, labels, self.allowed, lengths, self.places, self.child_places)
+        return self.examples_in_torch(gold, lengths, words)
+
+    @torch.no_grad()
+    def examples_in_torch(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> Examples:
+        """Follows the oracle, all sentences step by step together."""
         rows, classes, masks, active = [], [], [], []
         sentence = torch.arange(len(lengths), device=lengths.device)
         for step in replay(gold.heads, gold.labels + 1, lengths, self.swap):
@@ -179,7 +198,7 @@ class TransitionScorer(nn.Module):
             active.append(step.transition != STAY)
         chosen = torch.cat(active)
         seen = Features(*(torch.cat(kind)[chosen] for kind in zip(*rows)))
-        return seen, torch.cat(classes)[chosen], torch.cat(masks)[chosen]
+        return Examples(*seen, torch.cat(classes)[chosen], torch.cat(masks)[chosen])
 
     # -- parsing ----------------------------------------------------------------------------------------------------
 
@@ -188,10 +207,9 @@ class TransitionScorer(nn.Module):
         """Takes the best legal transition until all trees are complete; on the CPU in a compiled loop."""
         table, width = self.table(states).float(), states.shape[1] + 1
         on_cpu = table.is_cpu and self.out.weight.dtype == torch.float32
-        numbers = (self.places, self.child_places, self.width, self.labels, self.swap)
-        if on_cpu and (kernel := load_kernel(*numbers)):
+        if on_cpu and (library := load_kernel(*self.numbers)):
             labels = self.label_table().float() if self.child_places else None
-            found = kernel_decisions(kernel, table, labels, self.out, self.allowed, lengths, width)
+            found = kernel_decisions(library, table, labels, self.out, self.allowed, lengths, width)
         else:
             found = self.decide_in_torch(table, lengths, width)
         return found._replace(labels=found.labels - 1 if self.labelled else torch.full_like(found.labels, -1))

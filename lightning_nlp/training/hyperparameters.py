@@ -15,9 +15,9 @@ INSTANTIATOR = "pytorch_lightning.cli.instantiate_module"
 def make_plain(hparams: MutableMapping[str, Any]) -> None:
     """Turns what `save_hyperparameters` collected into plain values, in place.
 
-    A model config or a dataclass becomes the mapping of its numbers. What has no plain form, as an optimizer given as a Python
-    callable, is left out: the class's default takes its place on loading, and resuming never asks for it. Under the
-    command line everything is plain already.
+    A model config or a dataclass becomes the mapping of its numbers. What has no plain form, as an optimizer given as a
+    Python callable, is left out: the class's default takes its place on loading, and resuming never asks for it. Under
+    the command line everything is plain already.
     """
     for name, value in list(hparams.items()):
         if hasattr(value, "to_dict"):

@@ -1,18 +1,15 @@
 """Word vectors as a `PreTrainedModel`: tables of vectors, and the words they belong to."""
 
-import json
 from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import cached_file
 
+from lightning_nlp.vocabulary_model import VocabularyModel
 from lightning_nlp.word_vectors.blocks import Blocks, blocks_of
 from lightning_nlp.word_vectors.config import CooccurrenceConfig, SkipGramConfig
 from lightning_nlp.word_vectors.loss import NegativeSamplingLoss, softmax_loss
@@ -26,41 +23,25 @@ from lightning_nlp.word_vectors.sampling import (
 from lightning_nlp.word_vectors.similarity import neighbours
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
-VOCABULARY_FILE = "vocabulary.json"
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 PAIRS_AT_ONCE = 1 << 15  # of a loss without gradients
 
 
-class WordVectorModel(PreTrainedModel):
+class WordVectorModel(VocabularyModel[Vocabulary]):
     """A vector for each word of a vocabulary, whatever it was trained by.
 
     Args:
         config: its numbers, `vocab_size` and `dim` among them.
     """
 
+    vocabulary_class = Vocabulary
+
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)
         assert config.vocab_size is not None
         self.centre = nn.Embedding(config.vocab_size, config.dim, sparse=getattr(config, "sparse", False))
-        self._vocabulary: Vocabulary | None = None
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """The words of the rows.
-
-        Raises:
-            ValueError: they are not known yet: the data or a checkpoint brings them.
-        """
-        if self._vocabulary is None:
-            raise ValueError(
-                "This model has no words yet. Fit it with config.vocab_size left to the data, or load it from a "
-                "checkpoint or an export folder."
-            )
-        return self._vocabulary
-
-    @vocabulary.setter
-    def vocabulary(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Takes what training needs of the words' counts."""
         self.use_counts(torch.tensor(vocabulary.counts))
 
     def use_counts(self, counts: Int[Tensor, "vocab"]) -> None:
@@ -74,22 +55,6 @@ class WordVectorModel(PreTrainedModel):
     def neighbours(self, words: Sequence[str], count: int = 10) -> list[list[tuple[str, float]]]:
         """Returns for each word the words nearest to it by cosine, nearest first; none for an unknown word."""
         return neighbours(self.centre.weight.float(), self.vocabulary, words, count)
-
-    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Writes config, weights and vocabulary; the options are those of transformers."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        words = json.dumps(self.vocabulary.plain(), ensure_ascii=False)
-        Path(save_directory, VOCABULARY_FILE).write_text(words, encoding="utf-8")
-
-    @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
-        loaded = super().from_pretrained(name, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
-        file = cached_file(name, VOCABULARY_FILE, **place)
-        model.vocabulary = Vocabulary(**json.loads(Path(file).read_text(encoding="utf-8")))
-        return loaded
 
 
 class SkipGramModel(WordVectorModel):

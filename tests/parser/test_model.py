@@ -8,6 +8,7 @@ from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.parser import ParserConfig, ParserModel
 from lightning_nlp.parser.batch import encode_trees
 from lightning_nlp.parser.data import sentence_and_tree
+from lightning_nlp.parser.transition_scorer import Features
 from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
 
 READ = [sentence_and_tree(row["conllu"]) for row in sample_rows("trees", "train")[:120]]
@@ -135,13 +136,33 @@ def test_the_compiled_loop_decides_as_torch_does(kind):
     torch.testing.assert_close(compiled.scores[is_word], plain.scores[is_word], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["ffn", "ffn_window", "ffn_children", "course", "bilstm"])
+def test_the_compiled_oracle_leads_as_torchs_does(kind):
+    """On trees of the sample world and on random ones, most of which have crossing arcs."""
+    scorer = build(kind).scorer
+    batch, gold = encode_trees(SENTENCES[:60], TREES[:60], NAMES).__getitems__(list(range(60)))
+    noise = torch.Generator().manual_seed(5)
+    for place, length in enumerate(batch.lengths.tolist()):
+        if place % 2:  # every word after the first in a random order hangs on one before it
+            order = torch.randperm(length, generator=noise)
+            for number, word in enumerate(order.tolist()):
+                on = int(torch.randint(max(1, number), (), generator=noise))
+                gold.heads[place, word] = order[on] + 1 if number else 0
+    given = (gold, batch.lengths, batch.types.shape[1] + 2)
+    compiled, plain = scorer.examples(*given), scorer.examples_in_torch(*given)
+    sentence = plain.words[:, 0] // (given[2] * scorer.places)
+    order = sentence.sort(stable=True).indices
+    for ours, torchs in zip(compiled, plain):
+        assert ours.equal(torchs[order])
+
+
 def test_the_table_ahead_is_the_hidden_layer_of_the_paper():
     """Chen & Manning 2014, section 3: one matrix over the vectors of 18 words and 12 labels, set side by side."""
     model = build("ffn")
     batch, gold = encode_trees(SENTENCES[:3], TREES[:3], NAMES).__getitems__([0, 1, 2])
     scorer, states = model.scorer, model.encode(batch).states
-    rows, _, _ = scorer.examples(gold, batch.lengths, states.shape[1] + 1)
-    found = scorer.scores(scorer.table(states), rows)
+    rows = scorer.examples(gold, batch.lengths, states.shape[1] + 1)
+    found = scorer.scores(scorer.table(states), Features(rows.words, rows.labels))
     words = torch.cat([states, scorer.nothing.expand(3, 1, -1)], dim=1).flatten(0, 1)[rows.words // 18].flatten(1)
     labels = scorer.label.weight[rows.labels // 12].flatten(1)
     of_words = scorer.words.weight.view(18, 16, -1).transpose(0, 1).flatten(1)
