@@ -53,7 +53,7 @@ class SummedCrossEntropy(torch.autograd.Function):
         return losses.sum()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """Returns the gradient that forward has left."""
         gradient, ctx.gradient = ctx.gradient, None
         return gradient * grad.to(gradient.dtype) if grad != 1 else gradient, None, None

@@ -35,10 +35,15 @@ class LSTM(nn.LSTM):
         bidirectional: whether a second LSTM reads from the end.
     """
 
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+
     def __init__(self, input_size: int, hidden_size: int, bidirectional: bool = False) -> None:
         super().__init__(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
 
-    def forward(  # type: ignore[override] - lengths stand in for a packed sequence
+    def forward(  # type: ignore[override]
         self, inputs: Float[Tensor, "batch time dim"], lengths: Int[Tensor, "batch"], state: State | None = None
     ) -> tuple[Float[Tensor, "batch time states"], State]:
         """Reads sequences of different lengths.
@@ -115,7 +120,7 @@ class Recurrence(torch.autograd.Function):
         return outputs, states[order, last], cells[order, last]
 
     @staticmethod
-    def backward(ctx: Any, d_outputs: Tensor, d_last_state: Tensor, d_last_cell: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_outputs: Tensor, d_last_state: Tensor, d_last_cell: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients; those of the weights are one product a direction."""
         weights, states, cells, activated, lengths = ctx.saved_tensors
         directions, time, batch, hidden = states[:, 1:].shape

@@ -112,7 +112,7 @@ class Seq2SeqData(SourcedData):
         return list(rows["source"]), list(rows["target"])
 
     def _trained(self, sources: list[str], targets: list[str]) -> Tokenizers:
-        options = {"min_count": self.min_count, "lowercase": self.lowercase}
+        options: dict[str, Any] = {"min_count": self.min_count, "lowercase": self.lowercase}
         if self.joint:
             both = (text for pair in zip(sources, targets) for text in pair)
             tokenizer = train_tokenizer(self.kinds[0], both, self.sizes[0], **options)

@@ -53,13 +53,15 @@ class Decoder(nn.Module):
         config: the numbers.
     """
 
+    layers: list[LSTM]
+
     def __init__(self, config: Seq2SeqConfig) -> None:
         super().__init__()
         self.config = config
         self.dropout = config.dropout
         fed = config.output_dim if config.input_feeding else 0
         sizes = [config.dim + fed] + [config.decoder_dim] * (config.decoder_layers - 1)
-        self.layers = nn.ModuleList(LSTM(size, config.decoder_dim) for size in sizes)
+        self.layers = nn.ModuleList(LSTM(size, config.decoder_dim) for size in sizes)  # type: ignore[assignment]
         self.attention = Attention(config.attention, config.decoder_dim, config.value_dim)
         self.combine = nn.Linear(config.value_dim + config.decoder_dim, config.output_dim, bias=False)
         size = config.decoder_layers * config.decoder_dim

@@ -68,7 +68,7 @@ class FeedingLoop(torch.autograd.Function):
         return fed[1:], weights
 
     @staticmethod
-    def backward(ctx: Any, d_outputs: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_outputs: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """Returns the gradients; those of weights, keys and values are products over all steps."""
         *given, lengths = ctx.saved_tensors
         states, _, activated, contexts, weights, _, fed = given[6:]

@@ -153,13 +153,13 @@ class Seq2SeqModel(PreTrainedModel):
         """Looks for the best translations of each sentence of a batch."""
         state, longest = self.start(batch), settings.max_lengths(batch.source_lengths)
         if settings.beam == 1:
-            return [[one] for one in greedy_search(self.step, state, longest, ENDS, settings)]
-        return beam_search(self.step, state, longest, ENDS, settings, n_best)
+            return [[one] for one in greedy_search(self.step, state, longest, ENDS, settings)]  # type: ignore[arg-type]
+        return beam_search(self.step, state, longest, ENDS, settings, n_best)  # type: ignore[arg-type]
 
     @torch.no_grad()
     def attention(self, batch: Batch) -> Float[Tensor, "batch target source"]:
         """Returns where the decoder looks while it writes these translations."""
-        weights = self(batch).attentions[0]  # type: ignore[index]
+        weights = self(batch).attentions[0]
         return weights.float()
 
     # -- text in, text out ------------------------------------------------------------------------------------------
@@ -206,7 +206,7 @@ class Seq2SeqModel(PreTrainedModel):
         tokenizer = self.tokenizers[1]
         unknown = [(row, one) for row, ones in enumerate(hypotheses) for one in ones if UNK in one.tokens]
         looked = dict(zip(map(id, (one for _, one in unknown)), self._most_looked_at(batch, unknown)))
-        translations = []
+        translations: list[list[Translation]] = []
         for of_text, ones in zip(pieces, hypotheses):
             translations.append([])
             for one in ones:
@@ -222,8 +222,8 @@ class Seq2SeqModel(PreTrainedModel):
         if not ones:
             return []
         rows = torch.tensor([row for row, _ in ones], device=self.device)
-        target = Side.of([one.tokens for _, one in ones]).padded(range(len(ones)))
-        target, lengths = (part.to(self.device) for part in target)
+        side = Side.of([one.tokens for _, one in ones])
+        target, lengths = (part.to(self.device) for part in side.padded(range(len(ones))))
         return (
             self.attention(pair_up(batch.source[rows], batch.source_lengths[rows], target, lengths)).argmax(2).tolist()
         )
