@@ -396,7 +396,7 @@ def test_one_config_serves_several_models():
 
 def test_data_of_other_words_are_refused():
     """Their ids would train the vectors of words that are not there."""
-    with pytest.raises(ValueError, match=r"no words yet\. Fit it with config\.vocab_size left to the data"):
+    with pytest.raises(ValueError, match=r"no words yet\. Fit it with the sizes of its config left to the data"):
         fit(SkipGram(SkipGramConfig(dim=4, vocab_size=7)), TEXT)
     module = SkipGram(SkipGramConfig(dim=4))
     fit(module, TEXT)
