@@ -74,7 +74,8 @@ def test_predict_keeps_the_order_and_lists_the_best(trained, tmp_path):
     assert next(fields[2] for fields in first) == found[0]
     assert len(first) == 3
     scores = (trained / "predictions/extra/in.scores.txt").read_text().splitlines()
-    assert scores[0] == first[0][1] >= first[1][1] or float(first[0][1]) >= float(first[1][1])
+    assert scores[0] == first[0][1]
+    assert [float(fields[1]) for fields in first] == sorted((float(fields[1]) for fields in first), reverse=True)
 
 
 def _file(folder: Path, text: str) -> Path:
