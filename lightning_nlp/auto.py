@@ -29,22 +29,25 @@ def register_configs() -> None:
 
     from lightning_nlp.parser.config import ParserConfig
     from lightning_nlp.seq2seq.config import Seq2SeqConfig
+    from lightning_nlp.transformer.config import TransformerConfig
     from lightning_nlp.word_vectors.config import CooccurrenceConfig, SkipGramConfig
 
-    for config in (SkipGramConfig, CooccurrenceConfig, ParserConfig, Seq2SeqConfig):
+    for config in (SkipGramConfig, CooccurrenceConfig, ParserConfig, Seq2SeqConfig, TransformerConfig):
         AutoConfig.register(config.model_type, config)
 
 
 def register_models() -> None:
     """Registers every family's model."""
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForCausalLM
 
     from lightning_nlp.parser.model import ParserModel
     from lightning_nlp.seq2seq.model import Seq2SeqModel
+    from lightning_nlp.transformer.model import TransformerModel
     from lightning_nlp.word_vectors.model import CooccurrenceModel, SkipGramModel
 
-    for model in (SkipGramModel, CooccurrenceModel, ParserModel, Seq2SeqModel):
+    for model in (SkipGramModel, CooccurrenceModel, ParserModel, Seq2SeqModel, TransformerModel):
         AutoModel.register(model.config_class, model)
+    AutoModelForCausalLM.register(TransformerModel.config_class, TransformerModel)
 
 
 class _Registration(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from jsonargparse import lazy_instance
-from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Adam
 
 from lightning_nlp.data.dictionary import look_up
 from lightning_nlp.data.tokenizers import tokenizer_from_json, tokenizer_to_json
@@ -22,12 +21,12 @@ from lightning_nlp.seq2seq.metrics import TranslationScores, signatures, text_sc
 from lightning_nlp.seq2seq.model import Seq2SeqModel, spelt
 from lightning_nlp.seq2seq.pictures import show_translations, translation_page
 from lightning_nlp.seq2seq.search import BEAM, GREEDY, Search
-from lightning_nlp.training import Linear, Schedule, make_plain, run_folder
+from lightning_nlp.training import Linear, PerToken, Schedule, make_plain, run_folder
 
 DRAWN_FROM = 200  # validation pairs that the page of translations chooses from
 
 
-class Seq2Seq(LightningModule):
+class Seq2Seq(PerToken):
     """A translator: an LSTM reads, an LSTM with attention writes (Luong et al. 2015).
 
     Args:
@@ -67,7 +66,6 @@ class Seq2Seq(LightningModule):
         self.monitor, self.monitor_mode = monitor, monitor_mode
         self.dictionary: dict[str, str] = {}
         self.scores: dict[str, TranslationScores] = {}
-        self.tokens_seen = 0  # since the last step of the optimizer
 
     @property
     def data(self) -> Seq2SeqData:
@@ -129,26 +127,10 @@ class Seq2Seq(LightningModule):
     # -- training ---------------------------------------------------------------------------------------------------
 
     def training_step(self, batch: tuple[Batch, Tensor], batch_idx: int) -> dict[str, Any]:
-        """Returns the loss summed over the tokens of a batch, and their number.
-
-        The sum is divided by the tokens of all ranks and accumulated batches only when these are known, before the
-        optimizer steps: a mean of means would count a token of a short batch more.
-        """
+        """Returns the loss summed over the tokens of a batch, and their number."""
         pairs, _ = batch
         tokens = int(pairs.is_token().sum())
-        self.tokens_seen += tokens
-        loss = self.model.loss(pairs, self.label_smoothing)
-        self.log("train/loss", loss.detach() / tokens, prog_bar=True, batch_size=tokens)
-        return {"loss": loss * self.trainer.accumulate_grad_batches, "units": tokens}
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Divides the gradients, which processes have averaged, by the mean number of tokens of a process."""
-        tokens = torch.tensor(float(self.tokens_seen), device=self.device)
-        tokens = self.trainer.strategy.reduce(tokens, reduce_op="mean")
-        for weight in self.parameters():
-            if weight.grad is not None:
-                weight.grad /= tokens
-        self.tokens_seen = 0
+        return self.summed(self.model.loss(pairs, self.label_smoothing), tokens, tokens)
 
     # -- scores -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from lightning_nlp.training.determinism import ReseedEachBatch
 from lightning_nlp.training.export import ExportBest
 from lightning_nlp.training.hyperparameters import make_plain
 from lightning_nlp.training.measure import Measure
+from lightning_nlp.training.per_token import PerToken
 from lightning_nlp.training.predictions import PredictionWriter
 from lightning_nlp.training.progress import Progress
 from lightning_nlp.training.run_folder import RunFolder, new_run, run_folder
@@ -39,6 +40,7 @@ __all__ = [
     "LastCheckpoint",
     "Linear",
     "Measure",
+    "PerToken",
     "Plateau",
     "PredictionWriter",
     "Progress",

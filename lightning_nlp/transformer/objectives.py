@@ -1,0 +1,178 @@
+"""What a transformer is trained to predict: pure functions from token ids to examples."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from lightning_nlp.data.tokenizers import EOS_ID, SPECIAL_TOKENS
+
+MASK = "⁇"  # stands for left-out text, and between a question and its answer, as in the course
+MASK_ID = len(SPECIAL_TOKENS)
+IGNORED = -100  # the target of a token after which nothing is to be predicted, as torch's cross entropy has it
+
+Ids = NDArray[np.int32]
+NO_SPANS = np.zeros((0, 2), np.int32)
+
+
+class Example(NamedTuple):
+    """Tokens of one document.
+
+    Attributes:
+        tokens: what is read, [length].
+        targets: what follows each token; `IGNORED` where that is not to be predicted.
+    """
+
+    tokens: Ids
+    targets: Ids
+
+
+def as_document(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """Encodes a text; a space before it makes its first word what it is elsewhere."""
+    return tokenizer.backend_tokenizer.encode(f" {text}", add_special_tokens=False).ids
+
+
+def as_question(tokenizer: PreTrainedTokenizerFast, question: str) -> list[int]:
+    """Encodes a question as what an answer follows."""
+    return [*as_document(tokenizer, question), MASK_ID]
+
+
+def predict_all(tokens: Ids) -> Example:
+    """Each token from those before it."""
+    return Example(tokens[:-1], tokens[1:])
+
+
+def predict_from(tokens: Ids, start: int) -> Example:
+    """Each token from `start` on from those before it."""
+    targets = tokens[1:].copy()
+    targets[: start - 1] = IGNORED
+    return Example(tokens[:-1], targets)
+
+
+def causal(tokens: Ids) -> Example:
+    """A text and its end, token by token (Bengio et al. 2003)."""
+    return predict_all(np.append(tokens, np.int32(EOS_ID)))
+
+
+def answer_pair(question: Ids, answer: Ids) -> Example:
+    """A question, the mask, and the answer that is to be predicted.
+
+    Args:
+        question: ids of a question, the mask its last.
+        answer: ids of its answer.
+    """
+    tokens = np.concatenate((question, answer, [EOS_ID])).astype(np.int32)
+    return predict_from(tokens, len(question))
+
+
+def corrupt(tokens: Ids, start: int, stop: int, all_of_it: bool = True) -> Example:
+    """Moves a span to the end: prefix, mask, suffix, mask, span (the course's form of Raffel et al. 2020, section 3.1).
+
+    Args:
+        tokens: of a document.
+        start: where the span begins.
+        stop: where it ends.
+        all_of_it: whether prefix and suffix are to be predicted as well as the span.
+    """
+    masked = tokens[start:stop]
+    parts = (tokens[:start], [MASK_ID], tokens[stop:], [MASK_ID], masked, [EOS_ID])
+    moved = np.concatenate(parts).astype(np.int32)
+    return predict_all(moved) if all_of_it else predict_from(moved, len(moved) - len(masked) - 1)
+
+
+class Objective(Protocol):
+    """Makes an example of a document."""
+
+    def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
+        """Returns an example of at most `limit` tokens.
+
+        Args:
+            tokens: of the document.
+            spans: where its salient spans begin and end, [spans, 2].
+            limit: of the example's length.
+            generator: of whatever is drawn.
+        """
+
+
+class Causal:
+    """Language modelling; of a text that is too long some window."""
+
+    def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
+        """Returns the text and its end."""
+        if len(tokens) <= limit:
+            return causal(tokens)
+        start = generator.integers(len(tokens) - limit)
+        return predict_all(tokens[start : start + limit + 1])
+
+
+class SpanCorruption:
+    """Leaves out a span of a window and lets it be told at the end (Raffel et al. 2020; Stanford CS224N, assignment 5).
+
+    Args:
+        shortest_window: tokens of a window at least; null takes whole documents. The course cuts windows of 4 tokens to
+            seven eighths of the context off the beginnings of documents.
+        span: mean share of a window that is left out, drawn evenly from nearly none to twice as much.
+        salient: share of the examples whose span is a name or a number (Guu et al. 2020, section 3.4).
+        all_of_it: whether the whole example is to be predicted; else the span alone.
+    """
+
+    def __init__(
+        self,
+        shortest_window: int | None = None,
+        span: float = 0.25,
+        salient: float = 0.0,
+        all_of_it: bool = True,
+    ) -> None:
+        if not 0 < span <= 0.5 or not 0 <= salient <= 1:
+            raise ValueError(f"objective: span is {span}, expected (0, 0.5]; salient is {salient}, expected [0, 1].")
+        self.shortest_window, self.span, self.salient, self.all_of_it = shortest_window, span, salient, all_of_it
+
+    def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
+        """Returns prefix, mask, suffix, mask, span."""
+        longest = min(len(tokens), limit - 2)
+        if self.shortest_window is not None and longest > self.shortest_window:
+            longest = int(generator.integers(self.shortest_window, longest + 1))
+        tokens = tokens[:longest]
+        within = spans[spans[:, 1] <= longest]
+        if len(within) and generator.random() < self.salient:
+            start, stop = within[generator.integers(len(within))].tolist()
+        else:
+            length = 1 + int(generator.random() * 2 * self.span * longest)
+            length = min(length, longest)
+            start = int(generator.integers(longest - length + 1))
+            stop = start + length
+        return corrupt(tokens, start, stop, self.all_of_it)
+
+
+def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
+    """Finds names and numbers: runs of words that begin with a capital letter or a digit (after Guu et al. 2020, 3.4).
+
+    Args:
+        text: of a document.
+        offsets: where each of its tokens begins and ends in it.
+
+    Returns:
+        First token and the token after the last of each span, [spans, 2].
+    """
+    runs: list[list[int]] = []
+    place = 0
+    for word in text.split(" "):
+        begin, end = place, place + len(word)
+        place = end + 1
+        bare = word.strip(".,;:!?()[]\"'“”‘’-–")
+        if not bare or not (bare[0].isupper() or bare[0].isdigit()):
+            continue
+        begin += word.index(bare)
+        before = text[runs[-1][0] : runs[-1][1]] if runs else ""
+        if before and begin == runs[-1][1] + 1 and not before[-4:].isdigit():  # what follows a year is another name
+            runs[-1][1] = begin + len(bare)
+        else:
+            runs.append([begin, begin + len(bare)])
+    if not runs or not offsets:
+        return NO_SPANS
+    begins, ends = np.array(offsets).T
+    first = [int(np.searchsorted(ends, begin, side="right")) for begin, _ in runs]
+    last = [int(np.searchsorted(begins, end, side="left")) for _, end in runs]
+    return np.array([pair for pair in zip(first, last) if pair[1] > pair[0]], np.int32).reshape(-1, 2)

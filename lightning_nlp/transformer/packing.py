@@ -1,0 +1,131 @@
+"""Rows of whole documents: next to nothing is computed on padding, and no document sees another."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from lightning_nlp.transformer.objectives import IGNORED, Example
+
+
+class Batch(NamedTuple):
+    """Rows of documents.
+
+    Attributes:
+        tokens: what is read; 0 is padding.
+        targets: what follows each token; `IGNORED` where that is not to be predicted.
+        documents: number of each token's document in its row, from 1; 0 is padding.
+    """
+
+    tokens: Int[Tensor, "batch length"]
+    targets: Int[Tensor, "batch length"]
+    documents: Int[Tensor, "batch length"]
+
+
+def lay_out(rows: Sequence[Sequence[Example]], length: int) -> Batch:
+    """Writes examples side by side.
+
+    Args:
+        rows: examples of each row, together no longer than `length`.
+        length: of all rows.
+    """
+    tokens = np.zeros((len(rows), length), np.int64)
+    targets = np.full((len(rows), length), IGNORED, np.int64)
+    documents = np.zeros((len(rows), length), np.int64)
+    for row, examples in enumerate(rows):
+        place = 0
+        for number, example in enumerate(examples, 1):
+            end = place + len(example.tokens)
+            tokens[row, place:end], targets[row, place:end] = example
+            documents[row, place:end] = number
+            place = end
+    return Batch(*map(torch.from_numpy, (tokens, targets, documents)))
+
+
+def pack(examples: Sequence[Example], rows: int, length: int) -> tuple[list[list[Example]], list[Example]]:
+    """Puts examples into rows, the longest first, each where the least room is left (best-fit decreasing).
+
+    Args:
+        examples: none longer than `length`.
+        rows: number of rows.
+        length: tokens of a row.
+
+    Returns:
+        The examples of each row, and those for which no row had room, in their order.
+    """
+    packed: list[list[Example]] = [[] for _ in range(rows)]
+    room = np.full(rows, length)
+    left = []
+    for number in sorted(range(len(examples)), key=lambda number: -len(examples[number].tokens)):
+        needed = len(examples[number].tokens)
+        after = np.where(room >= needed, room - needed, length + 1)
+        row = int(after.argmin())
+        if after[row] > length:
+            left.append(number)
+        else:
+            packed[row].append(examples[number])
+            room[row] -= needed
+    return packed, [examples[number] for number in sorted(left)]
+
+
+class PackedBatches(IterableDataset[Batch]):
+    """Endless batches of rows: a training is as long as its steps say. However many ranks share them, they are the same.
+
+    Args:
+        examples: endless ones, which begin anew for each iteration.
+        rows: of a batch.
+        length: tokens of a row.
+        pack: whether a row holds several documents; else each is a row, and those of a batch are as long as its
+            longest.
+        start_batch: batches that this rank has done already.
+        rank: of this process.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self,
+        examples: Callable[[], Iterator[Example]],
+        rows: int,
+        length: int,
+        pack: bool = True,
+        start_batch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.examples, self.rows, self.length, self.pack = examples, rows, length, pack
+        self.start_batch, self.rank, self.world_size = start_batch, rank, world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yields the batches of this rank: every so many one, from where it stands."""
+        batches = self._packed() if self.pack else self._single()
+        for rows, length in islice(batches, self.start_batch * self.world_size + self.rank, None, self.world_size):
+            yield lay_out(rows, length)
+
+    def _packed(self) -> Iterator[tuple[list[list[Example]], int]]:
+        """Fills batches; what does not fit begins the next one."""
+        coming = self.examples()
+        waiting: list[Example] = []
+        while True:
+            tokens = sum(len(example.tokens) for example in waiting)
+            while tokens < self.rows * self.length:
+                waiting.append(next(coming))
+                tokens += len(waiting[-1].tokens)
+            packed, waiting = pack(waiting, self.rows, self.length)
+            yield packed, self.length
+
+    def _single(self) -> Iterator[tuple[list[list[Example]], int]]:
+        """Takes as many as fit when padded to the longest, out of some hundred sorted by length, so that little is."""
+        coming = self.examples()
+        while True:
+            waiting = sorted(islice(coming, 8 * self.rows), key=lambda example: len(example.tokens))
+            while waiting:
+                longest, taken = len(waiting[-1].tokens), 1
+                while taken < len(waiting) and (taken + 1) * longest <= self.rows * self.length:
+                    taken += 1
+                together, waiting = waiting[-taken:], waiting[:-taken]
+                yield [[example] for example in together], longest
