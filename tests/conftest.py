@@ -19,7 +19,9 @@ PARSER = (
     *("pictures", "projectivity", "scoring", "spanning_tree", "transition_scorer", "transitions", "vocabulary"),
 )
 SEQ2SEQ = (*("attention", "batch", "data", "decoder", "encoder", "kernel", "metrics", "model", "pictures", "search"),)
-for family, files in {"word_vectors": WORD_VECTORS, "parser": PARSER, "seq2seq": SEQ2SEQ}.items():
+TRANSFORMER = ("attention", "block", "data", "documents", "gpt2", "metrics", "model", "objectives", "packing")
+FAMILIES = {"word_vectors": WORD_VECTORS, "parser": PARSER, "seq2seq": SEQ2SEQ, "transformer": TRANSFORMER}
+for family, files in FAMILIES.items():
     install_import_hook([f"lightning_nlp.{family}.{name}" for name in files], "beartype.beartype")
 install_import_hook(["lightning_nlp.lstm", "lightning_nlp.cross_entropy"], "beartype.beartype")
 

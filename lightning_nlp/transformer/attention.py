@@ -19,11 +19,13 @@ class Places(NamedTuple):
     Attributes:
         allowed: whether a token may look at another.
         keys: place of each key in its document.
+        is_token: whether each key is no padding.
         rotation: cosines and sines of the tokens' own places, where positions are rotations.
     """
 
     allowed: Bool[Tensor, "batch 1 length keys"]
     keys: Int[Tensor, "batch keys"]
+    is_token: Bool[Tensor, "batch keys"]
     rotation: tuple[Tensor, Tensor] | None
 
 

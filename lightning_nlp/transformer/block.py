@@ -132,14 +132,13 @@ class Perceiver(nn.Module):
             with_weights: whether weights are wanted.
         """
         number = torch.arange(len(self.latents), device=states.device)
-        is_token = places.allowed[:, 0, -1]  # what the last token sees, and padding after the document
         read_before = places.keys[:, None, :] <= number[:, None]
-        down = (read_before & (is_token | (places.keys > 0))[:, None, :])[:, None]
+        down = (read_before & places.is_token[:, None, :])[:, None]
         latents = self.latents.expand(len(states), -1, -1)
         latents, weights = self.down(latents, states, down, with_weights)
         found = [weights]
         among = (number[:, None] >= number).expand(len(states), 1, -1, -1)
-        own = Places(among, number.expand(len(states), -1), None)
+        own = Places(among, number.expand(len(states), -1), torch.ones_like(among[:, 0, 0]), None)
         for block in self.blocks:
             latents, weights = block(latents, own, None, with_weights)
             found.append(weights)

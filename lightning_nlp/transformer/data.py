@@ -128,7 +128,7 @@ class PretrainingData(TransformerData):
     def options(self) -> Mapping[str, object]:
         """Returns what the prepared folder depends on."""
         questions = self.questions.fingerprint("train") if self.questions else ""
-        return {"kind": self.kind, "vocab_size": self.vocab_size, "questions": questions, "layout": 1}
+        return {"kind": self.kind, "vocab_size": self.vocab_size, "questions": questions, "layout": 3}
 
     def build(self, folder: Path) -> None:
         """Trains the tokenizer on the training text and questions, and writes the text as ids."""

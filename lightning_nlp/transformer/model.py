@@ -128,7 +128,7 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
         rotation = None
         if self.config.positions == "rope":
             rotation = rotations(own, self.config.head_dim, self.config.rope_base)
-        places = Places(look_back(documents, length), keys, rotation)
+        places = Places(look_back(documents, length), keys, documents > 0, rotation)
         states = self.vectors(input_ids)
         if self.config.positions == "learned":
             states = states + self.position_vectors(own)

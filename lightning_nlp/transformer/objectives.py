@@ -1,7 +1,9 @@
 """What a transformer is trained to predict: pure functions from token ids to examples."""
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ MASK_ID = len(SPECIAL_TOKENS)
 IGNORED = -100  # the target of a token after which nothing is to be predicted, as torch's cross entropy has it
 
 Ids = NDArray[np.int32]
+PUNCTUATION = ".,;:!?()[]\"'“”‘’-–"
 NO_SPANS = np.zeros((0, 2), np.int32)
 
 
@@ -82,9 +85,10 @@ def corrupt(tokens: Ids, start: int, stop: int, all_of_it: bool = True) -> Examp
     return predict_all(moved) if all_of_it else predict_from(moved, len(moved) - len(masked) - 1)
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """Makes an example of a document."""
 
+    @abstractmethod
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns an example of at most `limit` tokens.
 
@@ -96,7 +100,7 @@ class Objective(Protocol):
         """
 
 
-class Causal:
+class Causal(Objective):
     """Language modelling; of a text that is too long some window."""
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
@@ -107,7 +111,7 @@ class Causal:
         return predict_all(tokens[start : start + limit + 1])
 
 
-class SpanCorruption:
+class SpanCorruption(Objective):
     """Leaves out a span of a window and lets it be told at the end (Raffel et al. 2020; Stanford CS224N, assignment 5).
 
     Args:
@@ -149,6 +153,9 @@ class SpanCorruption:
 def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
     """Finds names and numbers: runs of words that begin with a capital letter or a digit (after Guu et al. 2020, 3.4).
 
+    Those with a word that the text has elsewhere too are passed over, as copying teaches nothing about the world, and
+    words that a sentence begins with, which always have a capital.
+
     Args:
         text: of a document.
         offsets: where each of its tokens begins and ends in it.
@@ -156,23 +163,33 @@ def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
     Returns:
         First token and the token after the last of each span, [spans, 2].
     """
+    words = [(begin, word.strip(PUNCTUATION)) for begin, word in placed_words(text)]
+    times = Counter(word for _, word in words)
     runs: list[list[int]] = []
-    place = 0
-    for word in text.split(" "):
-        begin, end = place, place + len(word)
-        place = end + 1
-        bare = word.strip(".,;:!?()[]\"'“”‘’-–")
-        if not bare or not (bare[0].isupper() or bare[0].isdigit()):
+    told: list[bool] = []  # whether a run has a word that stands elsewhere
+    for begin, word in words:
+        begins_sentence = text[:begin].rstrip()[-1:] in ("", ".")
+        if not word or begins_sentence or not (word[0].isupper() or word[0].isdigit()):
             continue
-        begin += word.index(bare)
+        begin += text[begin:].index(word)
         before = text[runs[-1][0] : runs[-1][1]] if runs else ""
         if before and begin == runs[-1][1] + 1 and not before[-4:].isdigit():  # what follows a year is another name
-            runs[-1][1] = begin + len(bare)
+            runs[-1][1], told[-1] = begin + len(word), told[-1] or times[word] > 1
         else:
-            runs.append([begin, begin + len(bare)])
+            runs.append([begin, begin + len(word)])
+            told.append(times[word] > 1)
+    runs = [run for run, elsewhere in zip(runs, told) if not elsewhere]
     if not runs or not offsets:
         return NO_SPANS
     begins, ends = np.array(offsets).T
     first = [int(np.searchsorted(ends, begin, side="right")) for begin, _ in runs]
     last = [int(np.searchsorted(begins, end, side="left")) for _, end in runs]
     return np.array([pair for pair in zip(first, last) if pair[1] > pair[0]], np.int32).reshape(-1, 2)
+
+
+def placed_words(text: str) -> Iterator[tuple[int, str]]:
+    """Yields words between spaces, and where each begins."""
+    place = 0
+    for word in text.split(" "):
+        yield place, word
+        place += len(word) + 1
