@@ -6,7 +6,6 @@ from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import torch
 from jsonargparse import lazy_instance
 from pytorch_lightning.cli import OptimizerCallable
 from torch import Tensor

@@ -44,6 +44,7 @@ class TransformerData(SourcedData):
     """
 
     asks: bool  # whether the input of predict are questions; else beginnings of texts
+    scored_splits: Sequence[str] = ()  # what the last loaders that were asked for score, in their order
 
     def __init__(
         self,
@@ -62,11 +63,6 @@ class TransformerData(SourcedData):
             raise ValueError(f"data.held_back is {held_back}, expected a share in [0, 1).")
         self.kind, self.vocab_size = tokenizer, vocab_size
         self.context, self.batch_tokens, self.pack, self.held_back = context, batch_tokens, pack, held_back
-
-    @property
-    def scored_splits(self) -> list[str]:
-        """What the last loaders that were asked for score, in their order."""
-        return self._scored_splits
 
     def _train_loader(self, examples: Any) -> DataLoader:
         share = self.share()
@@ -93,7 +89,7 @@ class TransformerData(SourcedData):
     @property
     def model_tokenizer(self) -> PreTrainedTokenizerFast:
         """The tokenizer of the model that is scored."""
-        return self.trainer.lightning_module.model.tokenizer  # type: ignore[union-attr, return-value]
+        return self.trainer.lightning_module.model.tokenizer  # type: ignore[union-attr]
 
 
 class PretrainingData(TransformerData):
@@ -177,16 +173,15 @@ class PretrainingData(TransformerData):
         """Returns the validation text, where there is one, and the questions held back."""
         text = ["validation"] if "validation" in self.source.splits() else []
         loaders = [self._text_loader(split) for split in text]
-        self._scored_splits = ["val"] * len(text)
         if self.held_questions:
             loaders.append(self._question_loader(self.held_questions))
-            self._scored_splits.append("val")
+        self.scored_splits = ["val"] * len(loaders)
         return loaders
 
     def test_dataloader(self) -> list[DataLoader]:
         """Returns the test sets, in the order of `test_splits`."""
-        self._scored_splits = self.test_splits()
-        return [self._text_loader(split) for split in self._scored_splits]
+        self.scored_splits = self.test_splits()
+        return [self._text_loader(split) for split in self.scored_splits]
 
     def _text_loader(self, split: str) -> DataLoader:
         share = self.share()
@@ -249,13 +244,13 @@ class FinetuningData(TransformerData):
 
     def val_dataloader(self) -> list[DataLoader]:
         """Returns the questions held back and those of the validation split."""
-        self._scored_splits = ["val"] if self.held_questions else []
+        self.scored_splits = ["val"] if self.held_questions else []
         return [self._question_loader(self.held_questions)] if self.held_questions else []
 
     def test_dataloader(self) -> list[DataLoader]:
         """Returns the test sets, in the order of `test_splits`."""
-        self._scored_splits = self.test_splits()
-        return [self._question_loader(read_questions(self.source, split)) for split in self._scored_splits]
+        self.scored_splits = self.test_splits()
+        return [self._question_loader(read_questions(self.source, split)) for split in self.scored_splits]
 
 
 def new_tokenizer(kind: TokenizerKind, vocab_size: int | None, texts: Iterator[str]) -> PreTrainedTokenizerFast:
@@ -289,5 +284,3 @@ def text_batches(
                 rows, characters = [], 0
     if rows:
         yield lay_out(rows, context), characters
-
-

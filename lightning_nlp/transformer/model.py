@@ -13,8 +13,8 @@ from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from lightning_nlp.cross_entropy import summed_cross_entropy
-from lightning_nlp.transformer.attention import Places, Synthesizer, look_back, rotations
-from lightning_nlp.transformer.block import Block, Perceiver, new_norm
+from lightning_nlp.transformer.attention import Attention, CrossAttention, Places, Synthesizer, look_back, rotations
+from lightning_nlp.transformer.block import Block, FeedForward, Perceiver, new_norm
 from lightning_nlp.transformer.config import TransformerConfig, known
 from lightning_nlp.transformer.objectives import IGNORED, as_document, as_question
 
@@ -66,7 +66,7 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
             nn.init.ones_(module.weight)
             if isinstance(module, nn.LayerNorm) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-        if hasattr(module, "project_out"):
+        if isinstance(module, Attention | CrossAttention | FeedForward | Synthesizer):
             nn.init.normal_(module.project_out.weight, std=INIT_STD * (2 * self.config.layers) ** -0.5)
 
     # -- what transformers asks for ---------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
             loss=loss,
             logits=logits,
             past_key_values=past_key_values if use_cache else None,
-            attentions=tuple(weights) if output_attentions else None,  # type: ignore[arg-type]
+            attentions=tuple(weights) if output_attentions else None,
         )
 
     def summed_loss(

@@ -105,7 +105,7 @@ class Transformer(PerToken):
 
     def configure_optimizers(self) -> Any:
         """Calls what was given."""
-        optimizer = self.optimizer(self.model.parameter_groups())  # type: ignore[arg-type]
+        optimizer = self.optimizer(self.model.parameter_groups())
         return [optimizer], self.scheduler.configure(optimizer, self.trainer) if self.scheduler else []
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from lightning_nlp.data.tokenizers import EOS_ID, SPECIAL_TOKENS
-
 MASK = "⁇"  # stands for left-out text, and between a question and its answer, as in the course
-MASK_ID = len(SPECIAL_TOKENS)
+EOS_ID, MASK_ID = 3, 4  # as in every tokenizer of this project that knows the mask
 IGNORED = -100  # the target of a token after which nothing is to be predicted, as torch's cross entropy has it
 
 Ids = NDArray[np.int32]

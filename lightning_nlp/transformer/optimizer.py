@@ -33,15 +33,14 @@ class MuonAdamW(Optimizer):
             raise ValueError("MuonAdamW wants groups of weights: give it model.parameter_groups().")
         matrices = [group for group in groups if group.get("kind") == "matrices"]
         others = [group for group in groups if group.get("kind") != "matrices"]
-        decay = {"weight_decay": weight_decay}
         self.parts: dict[str, Optimizer] = {}
         if matrices:
-            self.parts["muon"] = Muon(matrices, lr=lr, momentum=momentum, **decay)
+            self.parts["muon"] = Muon(matrices, lr=lr, momentum=momentum, weight_decay=weight_decay)
         if others:
-            self.parts["adamw"] = AdamW(others, lr=adamw_lr, betas=betas, **decay)
+            self.parts["adamw"] = AdamW(others, lr=adamw_lr, betas=betas, weight_decay=weight_decay)
         super().__init__([group for part in self.parts.values() for group in part.param_groups], {})
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates all weights."""
         loss = None
         if closure is not None:

@@ -74,7 +74,7 @@ def pack(examples: Sequence[Example], rows: int, length: int) -> tuple[list[list
 
 
 class PackedBatches(IterableDataset[Batch]):
-    """Endless batches of rows: a training is as long as its steps say. However many ranks share them, they are the same.
+    """Endless batches of rows: a training is as long as its steps say. They are the same for any number of ranks.
 
     Args:
         examples: endless ones, which begin anew for each iteration.

@@ -54,7 +54,9 @@ def encode_questions(tokenizer: PreTrainedTokenizerFast, questions: Sequence[Que
     ]
 
 
-def question_examples(pairs: Sequence[tuple[Ids, Ids]], limit: int, generator: np.random.Generator) -> Iterator[Example]:
+def question_examples(
+    pairs: Sequence[tuple[Ids, Ids]], limit: int, generator: np.random.Generator
+) -> Iterator[Example]:
     """Yields pairs without end, all of them before any comes again; a long question loses its beginning."""
     while True:
         for number in generator.permutation(len(pairs)).tolist():

@@ -76,7 +76,9 @@ def test_cached_keys_give_the_same_text(kind):
     prompts = torch.stack((ids(7), torch.cat((torch.zeros(3, dtype=torch.long), ids(4, seed=2)))))
     mask = (prompts > 0).long()
     options = {"max_new_tokens": 8, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
-    cached, not_cached = (model.generate(prompts, attention_mask=mask, use_cache=use, **options) for use in (True, False))
+    cached, not_cached = (
+        model.generate(prompts, attention_mask=mask, use_cache=use, **options) for use in (True, False)
+    )
     assert cached.sequences.tolist() == not_cached.sequences.tolist()
     torch.testing.assert_close(torch.stack(cached.logits), torch.stack(not_cached.logits))
 

@@ -1,0 +1,209 @@
+"""The transformer on CS224N's assignment 5, and its speed beside others; rows append to results/transformer.json.
+
+    python benchmarks/transformer.py --parts a5 --keep runs/a5       pretrain, finetune, ask: an hour
+    python benchmarks/transformer.py --parts table --keep runs/a5    no pretraining, synthesizer, perceiver at a quarter
+                                                                     of the steps, and London: an hour
+    python benchmarks/transformer.py --parts speed [--mingpt CODE]   training tokens a second beside HuggingFace's GPT-2
+                                                                     and minGPT (checkout of karpathy/minGPT): 5 minutes
+Accuracy is exact match on birth_dev, looked at once when all is trained. Speed: the same documents of wiki.txt for all,
+at equal sizes and rows of 128 tokens, tokens that are no padding counted; the others as their documentation runs them,
+a document a row, float32, uncompiled, and once more compiled under bfloat16; the median of the steps after the first.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/transformer.json"
+DATA = ROOT.parent / "shared/data/cs224n_a5"
+ROWS, CONTEXT = 32, 128
+SIZES = {"dim": 256, "layers": 4, "heads": 4, "context": CONTEXT}
+VARIANTS = {
+    "pretrained": [],
+    "synthesizer": ["--model.config.attention", "synthesizer"],
+    "perceiver": ["--model.config.attention", "perceiver", "--model.config.layers", "4", "--data.pack", "false"],
+}
+
+
+def report(what: str, found: dict[str, Any], **about: object) -> None:
+    """Appends one measured row, and prints it."""
+    row = {
+        "date": datetime.date.today().isoformat(),
+        "what": what,
+        **about,
+        **{key: round(value, 2) if isinstance(value, float) else value for key, value in found.items()},
+        "machine": f"{os.cpu_count()} cores, {processor()}",
+        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers")),
+    }
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    RESULTS.write_text(json.dumps([*rows, row], indent=1, ensure_ascii=False) + "\n")
+    print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
+    wide = " with AVX-512" if "avx512f" in info else ""
+    return (names[0] if names else platform.processor()) + wide
+
+
+def command(*arguments: str) -> None:
+    """Runs the command line in a process of its own."""
+    done = subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"cli.py {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+
+
+def fit(config: str, folder: Path, *options: str) -> Path:
+    """Returns the run folder of a training; one that is there already is not repeated."""
+    if not (folder / "latest/metrics.json").exists():
+        files = {
+            "pretrain_a5": ["--data.data_files.train", f"{DATA}/wiki.txt"],
+            "finetune_a5": [
+                "--data.data_files",
+                f"{{train: {DATA}/birth_places_train.tsv, test: {DATA}/birth_dev.tsv}}",
+            ],
+        }[config]
+        asked = ["--data.questions", f"{DATA}/birth_places_train.tsv"] if config == "pretrain_a5" else []
+        given = ["-c", f"configs/transformer/{config}.yaml", "--trainer.default_root_dir", str(folder)]
+        command("fit", *given, *files, *asked, "--trainer.logger", "false", *options)
+    return (folder / "latest").resolve()
+
+
+def pretrain_and_finetune(folder: Path, name: str, *options: str) -> tuple[dict[str, Any], float]:
+    """Returns the scores of the finetuned model, and the seconds of both trainings."""
+    pretrained = fit("pretrain_a5", folder / f"{name}_pretrain", *options)
+    pack = [part for pair in zip(options[::2], options[1::2]) if pair[0] == "--data.pack" for part in pair]
+    return asked(fit("finetune_a5", folder / name, "--model.pretrained", f"{pretrained}/export", *pack), pretrained)
+
+
+def asked(run: Path, *earlier: Path) -> tuple[dict[str, Any], float]:
+    """Asks the questions of birth_dev."""
+    command("test", "-c", str(run / "config.yaml"), "--ckpt_path", "best", "--trainer.logger", "false")
+    costs = [json.loads((place / "metrics.json").read_text()) for place in (*earlier, run)]
+    wanted = ("test/accuracy", "test/accuracy_baseline", "val/accuracy", "parameters")
+    found = {key: costs[-1][key] for key in wanted}
+    before = {"val/accuracy_pretrained": costs[0]["val/accuracy"]} if earlier else {}
+    return found | before, sum(cost["seconds/fit"] for cost in costs)
+
+
+def a5(folder: Path) -> None:
+    """The shipped configurations."""
+    found, seconds = pretrain_and_finetune(folder, "pretrained")
+    report("a5, pretrained and finetuned", found, seconds_fit=round(seconds, 1))
+
+
+def table(folder: Path) -> None:
+    """The course's comparison, each pretraining a quarter as long; without pretraining as long as finetuning helps."""
+    found, seconds = asked(
+        fit("finetune_a5", folder / "scratch", "--model.pretrained", "null", "--trainer.max_steps", "500")
+    )
+    report("a5, not pretrained", found, seconds_fit=round(seconds, 1))
+    for name, options in VARIANTS.items():
+        found, seconds = pretrain_and_finetune(folder, f"quarter_{name}", *options, "--trainer.max_steps", "1000")
+        report(f"a5, {name}, a quarter of the steps", found, seconds_fit=round(seconds, 1))
+
+
+def speed(folder: Path, mingpt: Path | None) -> None:
+    """Tokens a second of training."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from lightning_nlp.transformer import PretrainingData, TransformerConfig, TransformerModel
+    from lightning_nlp.transformer.optimizer import MuonAdamW
+    from lightning_nlp.transformer.packing import PackedBatches, lay_out
+
+    data = PretrainingData(path="text", data_files={"train": str(DATA / "wiki.txt")}, cache_dir=str(folder / "cache"))
+    data.setup("fit")
+    vocab = len(data.tokenizer)
+
+    def padded() -> Iterator[Any]:
+        coming = data.examples()
+        while True:
+            yield lay_out([[one] for one in islice(coming, ROWS)], CONTEXT)
+
+    def rate(batches: Iterator[Any], loss_of: Callable[[Any], Any], optimizer: Any, bf16: bool) -> float:
+        rates = []
+        for batch in islice(batches, 12):
+            began = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss = loss_of(batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            rates.append(int((batch.documents > 0).sum()) / (time.perf_counter() - began))
+        return statistics.median(rates[4:])
+
+    def ours(compiled: bool, bf16: bool) -> float:
+        model = TransformerModel(TransformerConfig(**SIZES, vocab_size=vocab)).train()
+        for block in model.blocks if compiled else []:
+            block.compile(dynamic=False)
+        batches = iter(PackedBatches(data.examples, ROWS, CONTEXT))
+        return rate(batches, lambda batch: model.summed_loss(*batch), MuonAdamW(model.parameter_groups()), bf16)
+
+    def huggingface(compiled: bool, bf16: bool) -> float:
+        sizes = {"n_embd": 256, "n_layer": 4, "n_head": 4, "n_positions": CONTEXT, "vocab_size": vocab}
+        model = GPT2LMHeadModel(GPT2Config(**sizes)).train()
+        if compiled:
+            model.compile()
+
+        def loss_of(batch: Any) -> Any:
+            labels = batch.tokens.masked_fill(batch.documents == 0, -100)
+            return model(batch.tokens, attention_mask=batch.documents, labels=labels).loss
+
+        return rate(padded(), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
+
+    def karpathy(compiled: bool, bf16: bool) -> float:
+        sys.path.insert(0, str(mingpt))
+        from mingpt.model import GPT
+
+        config = GPT.get_default_config()
+        config.model_type, config.n_layer, config.n_head, config.n_embd = None, 4, 4, 256
+        config.vocab_size, config.block_size = vocab, CONTEXT
+        model = GPT(config).train()
+        if compiled:
+            model.compile()
+        targets = {"ignore_index": -1}
+
+        def loss_of(batch: Any) -> Any:
+            return model(batch.tokens, batch.targets.masked_fill(batch.targets == -100, targets["ignore_index"]))[1]
+
+        return rate(padded(), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
+
+    peers: dict[str, Callable[[bool, bool], float]] = {"lightning-nlp": ours, "HuggingFace GPT-2": huggingface}
+    if mingpt:
+        peers["minGPT"] = karpathy
+    found = {
+        f"{name}, as documented": of(name == "lightning-nlp", name == "lightning-nlp") for name, of in peers.items()
+    }
+    found |= {f"{name}, compiled, bf16": of(True, True) for name, of in peers.items() if name != "lightning-nlp"}
+    report("speed, training tokens/s", found, sizes=f"4 layers of 256, {ROWS} rows of {CONTEXT}, {vocab} tokens")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=("a5", "table", "speed"), default=["a5", "table", "speed"])
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of trained models: used when there, else trained")
+    parser.add_argument("--mingpt", type=Path, metavar="CODE", help="checkout of karpathy/minGPT")
+    arguments = parser.parse_args()
+    if not DATA.exists():
+        sys.exit(f"No {DATA}: the benchmark reads its text and questions there; nothing was measured.")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = (arguments.keep or Path(scratch)).resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        for part in arguments.parts:
+            {"a5": a5, "table": table, "speed": lambda kept: speed(kept, arguments.mingpt)}[part](place)

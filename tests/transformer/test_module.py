@@ -1,0 +1,145 @@
+"""Training from end to end: what a transformer learns, what it leaves behind, and what it does with text."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.optim import AdamW, Muon
+from transformers import AutoModelForCausalLM
+
+from lightning_nlp.cli import main
+from lightning_nlp.data.sample_world import sample_rows
+from lightning_nlp.transformer import TransformerConfig, TransformerModel
+from lightning_nlp.transformer.optimizer import MuonAdamW
+
+PRETRAIN = ["-c", "configs/transformer/pretrain_sample.yaml"]
+FINETUNE = ["-c", "configs/transformer/finetune_sample.yaml"]
+QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+TINY = ["--model.config.dim=32", "--data.batch_tokens=256", "--trainer.val_check_interval=4"]
+TEST = sample_rows("questions", "test")
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory) -> Path:
+    """The run folder of the sample config, as it is shipped."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LIGHTNING_NLP_CACHE", str(folder / "cache"))
+        return folder / main(["fit", *PRETRAIN, *QUIET]).run
+
+
+@pytest.fixture(scope="module")
+def finetuned(pretrained, tmp_path_factory) -> Path:
+    """A run that began with it."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LIGHTNING_NLP_CACHE", str(folder / "cache"))
+        return folder / main(["fit", *FINETUNE, *QUIET, f"--model.pretrained={pretrained / 'export'}"]).run
+
+
+def metrics(run: Path) -> dict[str, float]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def test_it_remembers_what_it_read(finetuned):
+    """Nothing but the biographies tells where those were born who are asked for."""
+    main(["test", "-c", str(finetuned / "config.yaml"), "--ckpt_path", "best", *QUIET])
+    found = metrics(finetuned)
+    assert found["test/accuracy"] > 60
+    assert found["test/accuracy_baseline"] < 50
+    model = AutoModelForCausalLM.from_pretrained(finetuned / "export").eval()
+    answers = model.answer([row["question"] for row in TEST])
+    right = sum(answer == row["answer"] for answer, row in zip(answers, TEST))
+    assert 100 * right / len(TEST) == pytest.approx(found["test/accuracy"])
+
+
+def test_predict_answers_in_order(finetuned, tmp_path):
+    file = tmp_path / "asked.tsv"
+    file.write_text("".join(f"{row['question']}\tanything\n" for row in TEST[:5]))
+    main(
+        ["predict", "-c", str(finetuned / "config.yaml"), "--ckpt_path", "best", *QUIET, f"--data.predict_file={file}"]
+    )
+    lines = (finetuned / "predictions/asked.tsv").read_text().splitlines()
+    model = TransformerModel.from_pretrained(finetuned / "export").eval()
+    questions = [row["question"] for row in TEST[:5]]
+    assert lines == [f"{question}\t{answer}" for question, answer in zip(questions, model.answer(questions))]
+
+
+def test_predict_goes_on_with_prompts(pretrained, tmp_path):
+    file = tmp_path / "prompts.txt"
+    file.write_text("Cleo Holt was born in\nPelmar is where\n")
+    main(
+        ["predict", "-c", str(pretrained / "config.yaml"), "--ckpt_path", "best", *QUIET, f"--data.predict_file={file}"]
+    )
+    lines = (pretrained / "predictions/prompts.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["Cleo Holt was born in", "Pelmar is where"]
+    assert all(line.split("\t")[1] for line in lines)
+
+
+def test_finetuning_begins_with_what_was_pretrained(pretrained, tmp_path):
+    """From the export folder and from the checkpoint alike; a step of rate 0 changes nothing."""
+    still = ["--trainer.max_steps=1", "--model.optimizer.lr=0", "--trainer.limit_val_batches=0"]
+    for place in ("export", "checkpoints/best.ckpt"):
+        cli = main(["fit", *FINETUNE, *QUIET, *still, f"--model.pretrained={pretrained / place}"])
+        own, given = cli.model.model, TransformerModel.from_pretrained(pretrained / "export")
+        assert own.config.dim == given.config.dim == 128
+        for weight, expected in zip(own.parameters(), given.parameters()):
+            assert torch.equal(weight, expected)
+
+
+def test_what_is_not_there_is_asked_for(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", *FINETUNE, *QUIET, "--model.pretrained=nowhere/export"])
+    assert "model.pretrained: there is no nowhere/export" in capsys.readouterr().err
+
+
+def test_from_scratch_the_questions_make_the_tokenizer():
+    cli = main(["fit", *FINETUNE, *QUIET, *TINY, "--trainer.max_steps=2", "--model.pretrained=null"])
+    assert cli.model.model.answer(["Where was Cleo Holt born?"])
+
+
+def test_a_perceiver_wants_one_document_a_row(capsys):
+    asked = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=2", "--model.config.attention=perceiver"]
+    with pytest.raises(SystemExit):
+        main(asked)
+    assert "set data.pack to false" in capsys.readouterr().err
+    main([*asked, "--data.pack=false"])
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_both_parts_step_as_they_do_alone(name):
+    torch.manual_seed(0)
+    shapes = {"matrices": [(6, 4), (3, 5)], "vectors": [(7, 4)], "others": [(4,)]}
+    start = {kind: [torch.randn(shape) for shape in of_kind] for kind, of_kind in shapes.items()}
+    together = {kind: [weight.clone().requires_grad_() for weight in of_kind] for kind, of_kind in start.items()}
+    alone = {kind: [weight.clone().requires_grad_() for weight in of_kind] for kind, of_kind in start.items()}
+    both = MuonAdamW([{"params": of_kind, "kind": kind} for kind, of_kind in together.items()], 0.02, 0.003)
+    kinds = ["matrices"] if name == "muon" else ["vectors", "others"]
+    own = [weight for kind in kinds for weight in alone[kind]]
+    single = Muon(own, lr=0.02, weight_decay=0.01) if name == "muon" else AdamW(own, 0.003, (0.9, 0.95))
+    for step in range(3):
+        for weights in (together, alone):
+            for weight in (weight for of_kind in weights.values() for weight in of_kind):
+                weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(step))
+        both.step()
+        single.step()
+    for kind in kinds:
+        for one, other in zip(together[kind], alone[kind]):
+            torch.testing.assert_close(one, other)
+    copy = MuonAdamW([{"params": of_kind, "kind": kind} for kind, of_kind in together.items()])
+    copy.load_state_dict(both.state_dict())
+    assert [group["lr"] for group in copy.param_groups] == [0.02, 0.003, 0.003]
+
+
+def test_groups_of_weights():
+    model = TransformerModel(
+        TransformerConfig(dim=16, layers=2, heads=2, vocab_size=40, positions="learned", bias=True)
+    )
+    groups = {group["kind"]: group for group in model.parameter_groups()}
+    assert sum(len(group["params"]) for group in groups.values()) == len(list(model.parameters()))
+    assert len(groups["matrices"]["params"]) == 2 * 4
+    assert len(groups["vectors"]["params"]) == 2
+    assert groups["others"]["weight_decay"] == 0.0
