@@ -16,12 +16,14 @@ from lightning_nlp.training.run_folder import METRICS
 
 @dataclass(frozen=True)
 class Family:
-    """One family of the demo: its config, the score to show, and the view of the sample world that it learns from."""
+    """One family of the demo: its config, the score to show, the view of the sample world that it learns from, and the
+    config of a training that comes before it."""
 
     name: str
     config: str
     score: str
     view: str
+    before: str = ""
 
 
 FAMILIES = [
@@ -29,12 +31,21 @@ FAMILIES = [
     Family("counts + SVD", "configs/word_vectors/svd_sample.yaml", "test/pairs", "word_pairs"),
     Family("parser", "configs/parser/sample.yaml", "test/uas", "trees"),
     Family("translator", "configs/seq2seq/sample.yaml", "test/bleu", "translations"),
+    Family(
+        "transformer",
+        "configs/transformer/finetune_sample.yaml",
+        "test/accuracy",
+        "questions",
+        before="configs/transformer/pretrain_sample.yaml",
+    ),
 ]
 
 
 def train(family: Family) -> list[str | float]:
     """Fits and tests one family; returns its line of the table."""
     began = time.perf_counter()
+    if family.before:
+        main(["fit", "-c", family.before])
     run = main(["fit", "-c", family.config]).run
     with contextlib.redirect_stdout(io.StringIO()):  # the table below says it all
         main(["test", "-c", str(run / "config.yaml"), "--ckpt_path", "best", "--trainer.logger", "false"])

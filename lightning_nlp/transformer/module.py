@@ -19,11 +19,12 @@ from lightning_nlp.transformer.metrics import Answered, Scores, most_common
 from lightning_nlp.transformer.model import TransformerModel
 from lightning_nlp.transformer.objectives import IGNORED, MASK_ID
 from lightning_nlp.transformer.packing import Batch
-from lightning_nlp.transformer.pictures import show_answers
+from lightning_nlp.transformer.pictures import show_answers, show_attention
 from lightning_nlp.transformer.pretrained import Pretrained, read_pretrained
 from lightning_nlp.transformer.questions import Question
 
 LONGEST_ANSWER = 32  # tokens
+DRAWN = 2  # questions whose attention is drawn
 
 
 class Transformer(PerToken):
@@ -184,6 +185,12 @@ class Transformer(PerToken):
         self.scores = {}
 
     # -- use --------------------------------------------------------------------------------------------------------
+
+    def on_fit_end(self) -> None:
+        """Draws where the heads look, as those of the exported model do."""
+        if self.trainer.is_global_zero and self.config.attention != "perceiver":
+            texts = [one.question for one in self.data.held_questions[:DRAWN]] or ["The king of France is bald."]
+            show_attention(self.model.eval(), texts, run_folder(self.trainer), self.trainer.loggers)
 
     @torch.no_grad()
     def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:

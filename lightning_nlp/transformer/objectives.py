@@ -117,6 +117,7 @@ class SpanCorruption(Objective):
             seven eighths of the context off the beginnings of documents.
         span: mean share of a window that is left out, drawn evenly from nearly none to twice as much.
         salient: share of the examples whose span is a name or a number (Guu et al. 2020, section 3.4).
+        last: share of the examples whose window ends with the span, so that it is told from what comes before alone.
         all_of_it: whether the whole example is to be predicted; else the span alone.
     """
 
@@ -125,11 +126,13 @@ class SpanCorruption(Objective):
         shortest_window: int | None = None,
         span: float = 0.25,
         salient: float = 0.0,
+        last: float = 0.0,
         all_of_it: bool = True,
     ) -> None:
         if not 0 < span <= 0.5 or not 0 <= salient <= 1:
             raise ValueError(f"objective: span is {span}, expected (0, 0.5]; salient is {salient}, expected [0, 1].")
-        self.shortest_window, self.span, self.salient, self.all_of_it = shortest_window, span, salient, all_of_it
+        self.shortest_window, self.span, self.salient = shortest_window, span, salient
+        self.last, self.all_of_it = last, all_of_it
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns prefix, mask, suffix, mask, span."""
@@ -145,6 +148,8 @@ class SpanCorruption(Objective):
             length = min(length, longest)
             start = int(generator.integers(longest - length + 1))
             stop = start + length
+        if self.last and generator.random() < self.last:
+            tokens = tokens[:stop]
         return corrupt(tokens, start, stop, self.all_of_it)
 
 

@@ -86,6 +86,17 @@ def test_salient_spans_are_chosen_as_often_as_asked_for():
     assert np.mean(salient) == pytest.approx(0.6, abs=0.05)
 
 
+def test_windows_end_with_the_span_as_often_as_asked_for():
+    generator, text = np.random.default_rng(0), np.arange(10, 40, dtype=np.int32)
+    spans = np.array([[3, 5]], np.int32)
+    alone = [
+        SpanCorruption(salient=1.0, last=0.7)(text, spans, 64, generator).tokens.tolist()
+        == [10, 11, 12, MASK_ID, MASK_ID, 13, 14]
+        for _ in range(1000)
+    ]
+    assert np.mean(alone) == pytest.approx(0.7, abs=0.05)
+
+
 def test_salient_spans_are_names_and_numbers_that_stand_nowhere_else():
     text = " Susan Krieg. Susan Krieg (born 3 May 1986 Fargo) met the Dutch king in New York, where Krieg lives."
     tokenizer = new_tokenizer("bpe", 300, iter([text]))
