@@ -139,6 +139,8 @@ class NLPCLI(LightningCLI):
         given = settings.get("model")
         if settings.ckpt_path is None:
             self._refuse_without_checkpoint()
+        elif self.config.subcommand == "fit" and given is not None and read_key(given, "pretrained"):
+            write_key(settings.model, "pretrained", settings.ckpt_path)  # whose architecture goes on
         elif self.config.subcommand == "fit":
             refuse_other_architecture(given, settings.ckpt_path)
         else:
@@ -212,6 +214,8 @@ class NLPCLI(LightningCLI):
             self.run = training.new_run(settings.trainer.default_root_dir)
         if self.subcommand == "predict":
             settings.trainer.logger = False
+            if not any(argument.startswith("--trainer.precision") for argument in self.arguments):
+                settings.trainer.precision = None  # full, whatever it was trained with
             if read_key(settings.data, "predict_file") == STDIN:  # standard output is for the answers alone
                 settings.trainer.enable_progress_bar = False
         loggers = settings.trainer.logger

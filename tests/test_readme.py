@@ -14,6 +14,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [shlex.split(line.split("#")[0]) for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
 SMALL = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+SHORT = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]  # of trainings by steps, which have no epochs
 
 
 def test_make_targets_exist(repository):
@@ -37,6 +38,10 @@ def test_commands_and_snippets_run_in_order(capsys):
         rows = sample_rows("translations", split)[:100]
         Path(f"{file}.de").write_text("".join(row["source"] + "\n" for row in rows))
         Path(f"{file}.en").write_text("".join(row["target"] + "\n" for row in rows))
+    Path("wiki.txt").write_text("".join(f"{row['text']}\n" for row in sample_rows("biographies", "train")))
+    for split, file in (("train", "places_train"), ("test", "dev"), ("validation", "test_inputs")):
+        rows = sample_rows("questions", split)
+        Path(f"birth_{file}.tsv").write_text("".join(f"{row['question']}\t{row['answer']}\n" for row in rows))
     commands = [words[2:] for words in COMMANDS if words[:2] == ["python", "cli.py"]]
     assert len(commands) >= 8
     for words in commands:
@@ -46,7 +51,8 @@ def test_commands_and_snippets_run_in_order(capsys):
             with pytest.raises(SystemExit):
                 main(words)
             continue
-        main([*words, *(SMALL if words[0] == "fit" else SMALL[1:])])
+        by_steps = SHORT if words[0] == "fit" and "configs/transformer" in words[2] else []
+        main([*words, *by_steps, *(SMALL if words[0] == "fit" else SMALL[1:])])
     (predicted,) = Path("runs/word_vectors/sample").glob("2*/predictions/words.tsv")
     assert "whaler\t" in predicted.read_text()
     for snippet in SNIPPETS:

@@ -6,13 +6,12 @@ of a training and of an epoch.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, cos, pi
 from typing import Any
 
 from pytorch_lightning import Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
     CyclicLR,
     ExponentialLR,
     LambdaLR,
@@ -107,8 +106,11 @@ class Cosine(Schedule):
 
     def curve(self, optimizer: Optimizer, span: Span) -> LRScheduler:
         """From 1 to `final`."""
-        rate = max(group["initial_lr"] if "initial_lr" in group else group["lr"] for group in optimizer.param_groups)
-        return CosineAnnealingLR(optimizer, T_max=span.steps, eta_min=self.final * rate)
+
+        def share(step: int) -> float:
+            return self.final + (1 - self.final) * (1 + cos(pi * min(1.0, step / span.steps))) / 2
+
+        return LambdaLR(optimizer, share)
 
 
 class InverseSquareRoot(Schedule):

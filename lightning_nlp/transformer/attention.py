@@ -147,7 +147,7 @@ class Synthesizer(nn.Module):
         by_place = split(self.inner(states).relu(), self.heads) @ self.to_places + self.places_bias
         value = split(self.value(states), self.heads)
         if cache is not None:
-            _, value = cache.update(value[..., :0], value, self.layer)
+            _, value = cache.update(value[..., :1], value, self.layer)  # keys that stand for the length
         index = places.keys[:, None, None].expand(-1, self.heads, states.shape[1], -1)
         weights = masked_softmax(by_place.gather(3, index), places.allowed)
         found = dropout(weights, self.dropout * self.training) @ value

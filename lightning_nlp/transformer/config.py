@@ -17,7 +17,8 @@ class TransformerConfig(PreTrainedConfig):
         attention: causal (queries meet keys), synthesizer (weights from the token alone, Tay et al. 2020, "dense"),
             or perceiver (causal over a few latent states, Jaegle et al. 2021).
         latents: states between a perceiver's first and last block.
-        positions: learned vectors (Radford et al. 2019), or rope: rotated queries and keys (Su et al. 2021).
+        positions: learned vectors (Radford et al. 2019), or rope: rotated queries and keys (Su et al. 2021); null is
+            rope where there are such, with causal attention, else learned.
         rope_base: longest wavelength of the rotation over 2 pi, in tokens.
         norm: layer (Ba et al. 2016) or rms (Zhang & Sennrich 2019).
         qk_norm: whether queries and keys are normalised (Henry et al. 2020).
@@ -49,7 +50,7 @@ class TransformerConfig(PreTrainedConfig):
     context: int = 128
     attention: Literal["causal", "synthesizer", "perceiver"] = "causal"
     latents: int = 32
-    positions: Literal["learned", "rope"] = "rope"
+    positions: Literal["learned", "rope"] | None = None
     rope_base: float = 10_000.0
     norm: Literal["layer", "rms"] = "rms"
     qk_norm: bool = True
@@ -69,6 +70,7 @@ class TransformerConfig(PreTrainedConfig):
         """Refuses numbers that no model can have."""
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.tied
+        self.positions = self.positions or ("rope" if self.attention == "causal" else "learned")
         choices = {
             "attention": ("causal", "synthesizer", "perceiver"),
             "positions": ("learned", "rope"),
@@ -86,6 +88,8 @@ class TransformerConfig(PreTrainedConfig):
                 f"config.dim is {self.dim} and config.heads {self.heads}: each head takes an equal share, with rope an "
                 "even one. Choose a dim that divides so."
             )
+        if self.positions == "rope" and self.attention != "causal":
+            raise ValueError(f"config.positions is rope, but {self.attention} has none to rotate: expected learned.")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"config.dropout is {self.dropout}, expected a share in [0, 1).")
         if self.attention == "perceiver":

@@ -64,6 +64,18 @@ class TransformerData(SourcedData):
         self.kind, self.vocab_size = tokenizer, vocab_size
         self.context, self.batch_tokens, self.pack, self.held_back = context, batch_tokens, pack, held_back
 
+    def _tokenizer_options(self) -> dict[str, object]:
+        """What the tokenizer depends on: that of what was pretrained, or the text and the settings."""
+        given = self._given_tokenizer()
+        if given is not None:
+            return {"tokenizer": digest({"tokenizer": tokenizer_to_json(given)})}
+        return {"kind": self.kind, "vocab_size": self.vocab_size, "held_back": self.held_back}
+
+    def _given_tokenizer(self) -> PreTrainedTokenizerFast | None:
+        """Returns the tokenizer of what training begins with."""
+        module = self.trainer.lightning_module if self.trainer else None
+        return module.pretrained_tokenizer() if module is not None else None  # type: ignore[operator]
+
     def _train_loader(self, examples: Any) -> DataLoader:
         share = self.share()
         batches = PackedBatches(
@@ -124,12 +136,14 @@ class PretrainingData(TransformerData):
     def options(self) -> Mapping[str, object]:
         """Returns what the prepared folder depends on."""
         questions = self.questions.fingerprint("train") if self.questions else ""
-        return {"kind": self.kind, "vocab_size": self.vocab_size, "questions": questions, "layout": 3}
+        return {**self._tokenizer_options(), "questions": questions, "layout": 1}
 
     def build(self, folder: Path) -> None:
         """Trains the tokenizer on the training text and questions, and writes the text as ids."""
-        asked = read_questions(self.questions, "train") if self.questions else []
-        tokenizer = new_tokenizer(self.kind, self.vocab_size, chain_texts(self._texts("train"), asked))
+        tokenizer = self._given_tokenizer()
+        if tokenizer is None:
+            asked, _ = divided(read_questions(self.questions, "train") if self.questions else [], self.held_back)
+            tokenizer = new_tokenizer(self.kind, self.vocab_size, chain_texts(self._texts("train"), asked))
         (folder / TOKENIZER).write_text(tokenizer_to_json(tokenizer), encoding="utf-8")
         write_documents(self._texts("train"), tokenizer, folder)
 
@@ -137,14 +151,15 @@ class PretrainingData(TransformerData):
         return (row["text"] for row in self.source.load(split))
 
     def setup(self, stage: str | None = None) -> None:
-        """Opens the prepared data for a fit."""
-        if stage not in (None, "fit"):
+        """Reads the questions, and opens the prepared data for a fit."""
+        if stage not in (None, "fit", "validate"):
             return
-        self.prepared = self.prepared_folder()
-        self.tokenizer = tokenizer_from_json((self.prepared / TOKENIZER).read_text(encoding="utf-8"))
-        self.documents = Documents(self.prepared)
         asked = read_questions(self.questions, "train") if self.questions else []
         self.trained_questions, self.held_questions = divided(asked, self.held_back)
+        if stage != "validate":
+            self.prepared = self.prepared_folder()
+            self.tokenizer = tokenizer_from_json((self.prepared / TOKENIZER).read_text(encoding="utf-8"))
+            self.documents = Documents(self.prepared)
 
     def train_dataloader(self) -> DataLoader:
         """Returns endless batches of packed rows."""
@@ -207,27 +222,22 @@ class FinetuningData(TransformerData):
 
     def options(self) -> Mapping[str, object]:
         """Returns what the prepared folder depends on."""
-        given = self._given_tokenizer()
-        own = digest({"tokenizer": tokenizer_to_json(given)}) if given else [self.kind, self.vocab_size]
-        return {"tokenizer": own, "layout": 1}
-
-    def _given_tokenizer(self) -> PreTrainedTokenizerFast | None:
-        module = self.trainer.lightning_module if self.trainer else None
-        return module.pretrained_tokenizer() if module is not None else None  # type: ignore[operator]
+        return {**self._tokenizer_options(), "layout": 1}
 
     def build(self, folder: Path) -> None:
         """Keeps the tokenizer of what was pretrained, or trains one on the training questions."""
         tokenizer = self._given_tokenizer()
         if tokenizer is None:
-            asked = read_questions(self.source, "train")
+            asked, _ = divided(read_questions(self.source, "train"), self.held_back)
             tokenizer = new_tokenizer(self.kind, self.vocab_size, chain_texts([], asked))
         (folder / TOKENIZER).write_text(tokenizer_to_json(tokenizer), encoding="utf-8")
 
     def setup(self, stage: str | None = None) -> None:
-        """Reads the training questions for a fit."""
-        if stage not in (None, "fit"):
+        """Reads the questions, and opens the prepared tokenizer for a fit."""
+        if stage not in (None, "fit", "validate"):
             return
-        self.tokenizer = tokenizer_from_json((self.prepared_folder() / TOKENIZER).read_text(encoding="utf-8"))
+        if stage != "validate":
+            self.tokenizer = tokenizer_from_json((self.prepared_folder() / TOKENIZER).read_text(encoding="utf-8"))
         asked = read_questions(self.source, "train")
         self.trained_questions, self.held_questions = divided(asked, self.held_back)
         if "validation" in self.source.splits():
@@ -274,9 +284,11 @@ def text_batches(
     rows: list[list[Example]] = []
     characters = 0
     for text in texts:
-        characters += len(text) + 1
-        ids = tokenizer.backend_tokenizer.encode(f" {text}", add_special_tokens=False).ids
-        tokens = causal(np.array(ids, np.int32))
+        encoded = tokenizer.backend_tokenizer.encode(f" {text}", add_special_tokens=False)
+        if not encoded.ids:
+            continue
+        characters += len(text) + 2 - encoded.offsets[0][1]  # those that are predicted, and the end as one
+        tokens = causal(np.array(encoded.ids, np.int32))
         for start in range(0, len(tokens.tokens), context):
             rows.append([Example(tokens.tokens[start : start + context], tokens.targets[start : start + context])])
             if len(rows) * context >= batch_tokens:

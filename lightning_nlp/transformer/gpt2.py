@@ -46,12 +46,20 @@ def from_gpt2(name: str | PathLike[str]) -> TransformerModel:
     """
     theirs = GPT2LMHeadModel.from_pretrained(name)
     config = theirs.config
-    if config.activation_function not in ("gelu_new", "gelu_pytorch_tanh") or config.scale_attn_by_inverse_layer_idx:
-        raise ValueError(f"{name}: found activation {config.activation_function}, expected gelu_new as GPT-2 has.")
+    asked = {
+        **{"activation_function": "gelu_new", "scale_attn_by_inverse_layer_idx": False, "scale_attn_weights": True},
+        **{"tie_word_embeddings": True, "layer_norm_epsilon": 1e-5},
+    }
+    other = {key: getattr(config, key) for key, value in asked.items() if getattr(config, key) != value}
+    if other:
+        raise ValueError(
+            f"{name} is not quite a GPT-2: found {other}, expected { ({key: asked[key] for key in other}) }."
+        )
     model = TransformerModel(
         gpt2_config(
             **{"dim": config.n_embd, "layers": config.n_layer, "heads": config.n_head, "hidden_dim": config.n_inner},
-            **{"context": config.n_positions, "vocab_size": config.vocab_size},
+            **{"context": config.n_positions, "vocab_size": config.vocab_size, "bos_token_id": config.bos_token_id},
+            **{"eos_token_id": config.eos_token_id, "pad_token_id": config.pad_token_id or config.eos_token_id},
         )
     )
     load_gpt2(model, theirs.state_dict())

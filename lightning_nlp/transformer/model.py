@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 from transformers import AutoTokenizer, GenerationMixin, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.utils import cached_file
 
 from lightning_nlp.cross_entropy import summed_cross_entropy
 from lightning_nlp.transformer.attention import Attention, CrossAttention, Places, Synthesizer, look_back, rotations
@@ -234,7 +235,10 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
 
     def _continued(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, options: dict[str, Any]) -> list[str]:
         """Generates after prompts of any lengths, padded on the left so that all end together."""
-        prompts = [prompt or [self.config.bos_token_id] for prompt in prompts]
+        room = self.config.context - max_new_tokens
+        if room < 1:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}, but the context has {self.config.context} tokens.")
+        prompts = [prompt[-room:] or [self.config.bos_token_id] for prompt in prompts]
         longest = max(map(len, prompts), default=0)
         if not longest:
             return []
@@ -263,7 +267,8 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
         loaded = super().from_pretrained(name, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
         place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
-        model.tokenizer = AutoTokenizer.from_pretrained(name, **place)
+        if cached_file(name, "tokenizer.json", _raise_exceptions_for_missing_entries=False, **place):
+            model.tokenizer = AutoTokenizer.from_pretrained(name, **place)
         return loaded
 
     # -- training ---------------------------------------------------------------------------------------------------
@@ -276,7 +281,8 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
         groups: dict[str, list[nn.Parameter]] = {"matrices": [], "vectors": [], "others": []}
         for name, weight in self.named_parameters():
             in_block = name.startswith(("blocks.", "perceiver."))
-            kind = "others" if weight.ndim < 2 else "matrices" if in_block and weight.ndim == 2 else "vectors"
+            is_matrix = in_block and weight.ndim == 2 and not name.endswith("latents")
+            kind = "others" if weight.ndim < 2 else "matrices" if is_matrix else "vectors"
             groups[kind].append(weight)
         decay = {"others": {"weight_decay": 0.0}}
         return [{"params": weights, "kind": kind, **decay.get(kind, {})} for kind, weights in groups.items() if weights]

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from lightning_nlp.data.tokenizers import tokenizer_from_json, tokenizer_to_json
 from lightning_nlp.training import Linear, PerToken, Schedule, make_plain, run_folder
 from lightning_nlp.training.compilation import can_compile
-from lightning_nlp.transformer.config import TransformerConfig
+from lightning_nlp.transformer.config import TransformerConfig, known
 from lightning_nlp.transformer.data import FinetuningData, PretrainingData
 from lightning_nlp.transformer.metrics import Answered, Scores, most_common
 from lightning_nlp.transformer.model import TransformerModel
@@ -87,6 +87,7 @@ class Transformer(PerToken):
             return
         pretrained = self.read_pretrained()
         if pretrained:
+            self._refuse_other_numbers(pretrained.config)
             self.config = pretrained.config
             self.hparams["config"] = {name: getattr(self.config, name) for name in self.hparams["config"]}
         elif self.config.vocab_size is None:
@@ -98,11 +99,21 @@ class Transformer(PerToken):
         if pretrained:
             self.model.load_state_dict(pretrained.weights)
         if self.trainer.state.fn == "fit":
-            self.model.tokenizer = self.data.tokenizer
+            self.model.tokenizer = pretrained.tokenizer if pretrained else self.data.tokenizer
             self.common_answer = most_common([one.answer for one in self.data.trained_questions])
-            if self.compiled and can_compile():
+            if self.compiled and self.data.pack and can_compile():  # one shape
                 for block in self.model.blocks if hasattr(self.model, "blocks") else []:
                     block.compile(dynamic=False)
+
+    def _refuse_other_numbers(self, pretrained: TransformerConfig) -> None:
+        plain = TransformerConfig()
+        for name in self.hparams["config"]:
+            given, theirs = getattr(self.config, name), getattr(pretrained, name)
+            if given not in (getattr(plain, name), theirs):
+                raise ValueError(
+                    f"model.config.{name} is {given}, but what was pretrained has {theirs}: leave it out, its numbers "
+                    "come with its weights."
+                )
 
     def configure_optimizers(self) -> Any:
         """Calls what was given."""
@@ -120,11 +131,17 @@ class Transformer(PerToken):
         self.common_answer = checkpoint["common_answer"]
 
     def on_fit_start(self) -> None:
-        """Refuses a context that the model has no places for, and a perceiver of packed rows.
+        """Refuses data that the model was not made for.
 
         Raises:
-            ValueError: naming the setting.
+            ValueError: another tokenizer, a context that the model has no places for, or packed rows for a perceiver.
         """
+        own = tokenizer_to_json(self.model.tokenizer)
+        if own != tokenizer_to_json(self.data.tokenizer) or len(self.model.tokenizer) > known(self.config.vocab_size):
+            raise ValueError(
+                "The transformer's tokenizer is not that of the data. Go on with the data and the options that it was "
+                "trained with, finetune by model.pretrained, or leave config.vocab_size to the data."
+            )
         if self.data.context > self.config.context:
             raise ValueError(
                 f"data.context is {self.data.context}, but model.config.context {self.config.context}: raise the one "
@@ -155,6 +172,7 @@ class Transformer(PerToken):
         """Scores text, or answers questions."""
         self._score(batch, dataloader_idx)
 
+    @torch.compiler.set_stance("force_eager")  # compiled for rows of training, not for every length of a text
     def _score(self, batch: list[Question] | tuple[Batch, int], loader: int) -> None:
         name = self.data.scored_splits[loader]
         if name not in self.scores:
@@ -176,7 +194,8 @@ class Transformer(PerToken):
         self._log_scores()
 
     def _log_scores(self) -> None:
-        for name, of_set in self.scores.items():
+        for name in dict.fromkeys(self.data.scored_splits):  # on every rank, though one may have met none of a set
+            of_set = self.scores.get(name) or Scores(self.common_answer).to(self.device)
             scores, answered = of_set.compute()
             for score, value in scores.items():
                 self.log(f"{name}/{score}", value, prog_bar=name == "val" and score in ("accuracy", "loss"))
@@ -186,6 +205,7 @@ class Transformer(PerToken):
 
     # -- use --------------------------------------------------------------------------------------------------------
 
+    @torch.compiler.set_stance("force_eager")
     def on_fit_end(self) -> None:
         """Draws where the heads look, as those of the exported model do."""
         if self.trainer.is_global_zero and self.config.attention != "perceiver":
@@ -193,6 +213,7 @@ class Transformer(PerToken):
             show_attention(self.model.eval(), texts, run_folder(self.trainer), self.trainer.loggers)
 
     @torch.no_grad()
+    @torch.compiler.set_stance("force_eager")
     def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns questions with answers, or prompts with what follows them."""
         first = [line.split("\t")[0].strip() for _, line in batch]

@@ -1,5 +1,6 @@
 """What a transformer is trained to predict: pure functions from token ids to examples."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ IGNORED = -100  # the target of a token after which nothing is to be predicted, 
 
 Ids = NDArray[np.int32]
 PUNCTUATION = ".,;:!?()[]\"'“”‘’-–"
+YEAR = re.compile(r"\d{3,4}$")
 NO_SPANS = np.zeros((0, 2), np.int32)
 
 
@@ -103,10 +105,9 @@ class Causal(Objective):
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns the text and its end."""
-        if len(tokens) <= limit:
-            return causal(tokens)
-        start = generator.integers(len(tokens) - limit)
-        return predict_all(tokens[start : start + limit + 1])
+        whole = np.append(tokens, np.int32(EOS_ID))
+        start = int(generator.integers(max(1, len(whole) - limit)))
+        return predict_all(whole[start : start + limit + 1])
 
 
 class SpanCorruption(Objective):
@@ -115,6 +116,7 @@ class SpanCorruption(Objective):
     Args:
         shortest_window: tokens of a window at least; null takes whole documents. The course cuts windows of 4 tokens to
             seven eighths of the context off the beginnings of documents.
+        from_start: whether windows begin where documents do, as the course's; else anywhere.
         span: mean share of a window that is left out, drawn evenly from nearly none to twice as much.
         salient: share of the examples whose span is a name or a number (Guu et al. 2020, section 3.4).
         last: share of the examples whose window ends with the span, so that it is told from what comes before alone.
@@ -124,6 +126,7 @@ class SpanCorruption(Objective):
     def __init__(
         self,
         shortest_window: int | None = None,
+        from_start: bool = True,
         span: float = 0.25,
         salient: float = 0.0,
         last: float = 0.0,
@@ -132,15 +135,16 @@ class SpanCorruption(Objective):
         if not 0 < span <= 0.5 or not 0 <= salient <= 1:
             raise ValueError(f"objective: span is {span}, expected (0, 0.5]; salient is {salient}, expected [0, 1].")
         self.shortest_window, self.span, self.salient = shortest_window, span, salient
-        self.last, self.all_of_it = last, all_of_it
+        self.from_start, self.last, self.all_of_it = from_start, last, all_of_it
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns prefix, mask, suffix, mask, span."""
         longest = min(len(tokens), limit - 2)
         if self.shortest_window is not None and longest > self.shortest_window:
             longest = int(generator.integers(self.shortest_window, longest + 1))
-        tokens = tokens[:longest]
-        within = spans[spans[:, 1] <= longest]
+        begin = 0 if self.from_start else int(generator.integers(len(tokens) - longest + 1))
+        tokens = tokens[begin : begin + longest]
+        within = spans[(spans[:, 0] >= begin) & (spans[:, 1] <= begin + longest)] - begin
         if len(within) and generator.random() < self.salient:
             start, stop = within[generator.integers(len(within))].tolist()
         else:
@@ -176,7 +180,7 @@ def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
             continue
         begin += text[begin:].index(word)
         before = text[runs[-1][0] : runs[-1][1]] if runs else ""
-        if before and begin == runs[-1][1] + 1 and not before[-4:].isdigit():  # what follows a year is another name
+        if before and begin == runs[-1][1] + 1 and not YEAR.search(before):  # what follows a year is another name
             runs[-1][1], told[-1] = begin + len(word), told[-1] or times[word] > 1
         else:
             runs.append([begin, begin + len(word)])

@@ -47,13 +47,16 @@ def lay_out(rows: Sequence[Sequence[Example]], length: int) -> Batch:
     return Batch(*map(torch.from_numpy, (tokens, targets, documents)))
 
 
-def pack(examples: Sequence[Example], rows: int, length: int) -> tuple[list[list[Example]], list[Example]]:
+def pack(
+    examples: Sequence[Example], rows: int, length: int, first: int = 0
+) -> tuple[list[list[Example]], list[Example]]:
     """Puts examples into rows, the longest first, each where the least room is left (best-fit decreasing).
 
     Args:
         examples: none longer than `length`.
         rows: number of rows.
         length: tokens of a row.
+        first: examples at the beginning that have waited already, and are placed before all others.
 
     Returns:
         The examples of each row, and those for which no row had room, in their order.
@@ -61,7 +64,7 @@ def pack(examples: Sequence[Example], rows: int, length: int) -> tuple[list[list
     packed: list[list[Example]] = [[] for _ in range(rows)]
     room = np.full(rows, length)
     left = []
-    for number in sorted(range(len(examples)), key=lambda number: -len(examples[number].tokens)):
+    for number in sorted(range(len(examples)), key=lambda number: (number >= first, -len(examples[number].tokens))):
         needed = len(examples[number].tokens)
         after = np.where(room >= needed, room - needed, length + 1)
         row = int(after.argmin())
@@ -111,18 +114,18 @@ class PackedBatches(IterableDataset[Batch]):
         coming = self.examples()
         waiting: list[Example] = []
         while True:
-            tokens = sum(len(example.tokens) for example in waiting)
+            tokens, waited = sum(len(example.tokens) for example in waiting), len(waiting)
             while tokens < self.rows * self.length:
                 waiting.append(next(coming))
                 tokens += len(waiting[-1].tokens)
-            packed, waiting = pack(waiting, self.rows, self.length)
+            packed, waiting = pack(waiting, self.rows, self.length, waited)
             yield packed, self.length
 
     def _single(self) -> Iterator[tuple[list[list[Example]], int]]:
         """Takes as many as fit when padded to the longest, out of some hundred sorted by length, so that little is."""
         coming = self.examples()
         while True:
-            waiting = sorted(islice(coming, 8 * self.rows), key=lambda example: len(example.tokens))
+            waiting = sorted(islice(coming, 32 * self.rows), key=lambda example: len(example.tokens))
             while waiting:
                 longest, taken = len(waiting[-1].tokens), 1
                 while taken < len(waiting) and (taken + 1) * longest <= self.rows * self.length:

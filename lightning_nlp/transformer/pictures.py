@@ -63,7 +63,7 @@ def attention_maps(model: TransformerModel, text: str) -> Figure:
         model: that reads.
         text: its first tokens are drawn.
     """
-    ids = as_document(model.tokenizer, text)[:LONGEST_MAP]
+    ids = as_document(model.tokenizer, text)[: min(LONGEST_MAP, model.config.context)]
     tokens = [plain(model.tokenizer.decode([one])) for one in ids]
     found = model(torch.tensor([ids], device=model.device), output_attentions=True).attentions
     maps = torch.stack([weights[0].float().cpu() for weights in found]).numpy()

@@ -57,8 +57,15 @@ def encode_questions(tokenizer: PreTrainedTokenizerFast, questions: Sequence[Que
 def question_examples(
     pairs: Sequence[tuple[Ids, Ids]], limit: int, generator: np.random.Generator
 ) -> Iterator[Example]:
-    """Yields pairs without end, all of them before any comes again; a long question loses its beginning."""
+    """Yields pairs without end, all of them before any comes again; a long question loses its beginning.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not pairs:
+        raise ValueError("No question is left to train with: check the file of questions, or lower data.held_back.")
     while True:
         for number in generator.permutation(len(pairs)).tolist():
             question, answer = pairs[number]
+            answer = answer[: limit - 1]
             yield answer_pair(question[max(0, len(question) + len(answer) - limit) :], answer)

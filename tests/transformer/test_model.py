@@ -83,6 +83,14 @@ def test_cached_keys_give_the_same_text(kind):
     torch.testing.assert_close(torch.stack(cached.logits), torch.stack(not_cached.logits))
 
 
+@pytest.mark.parametrize("kind", CACHED)
+def test_cached_keys_follow_the_beams(kind):
+    model, prompts = build(kind), ids(2, 5)
+    options = {"max_new_tokens": 6, "do_sample": False, "num_beams": 3, "attention_mask": torch.ones_like(prompts)}
+    cached, not_cached = (model.generate(prompts, use_cache=use, **options).tolist() for use in (True, False))
+    assert cached == not_cached
+
+
 def test_weights_come_with_the_same_result():
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 2, 4, 7, 8)
@@ -178,7 +186,7 @@ def test_the_folder_opens_by_the_auto_classes(tmp_path):
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     assert loaded.complete(texts[:3], 5) == model.complete(texts[:3], 5)
     questions = ["Where was Cleo Holt born?", "Where?", ""]
-    assert loaded.answer(questions) == [model.answer([question])[0] for question in questions]
+    assert loaded.answer(questions, 8) == [model.answer([question], 8)[0] for question in questions]
 
 
 @pytest.mark.parametrize("wrong", [{"dim": 15}, {"norm": "batch"}, {"dropout": 1.0}, {"heads": 0}])

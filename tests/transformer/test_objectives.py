@@ -99,10 +99,9 @@ def test_windows_end_with_the_span_as_often_as_asked_for():
 
 def test_salient_spans_are_names_and_numbers_that_stand_nowhere_else():
     text = " Susan Krieg. Susan Krieg (born 3 May 1986 Fargo) met the Dutch king in New York, where Krieg lives."
-    tokenizer = new_tokenizer("bpe", 300, iter([text]))
-    encoded = tokenizer.backend_tokenizer.encode(text)
-    found = [tokenizer.decode(encoded.ids[start:stop]) for start, stop in salient_spans(text, encoded.offsets)]
-    assert [span.strip(" (),") for span in found] == ["3 May 1986", "Fargo", "Dutch", "New York"]
+    letters = [(place, place + 1) for place in range(len(text))]
+    found = [text[start:stop] for start, stop in salient_spans(text, letters)]
+    assert found == ["3 May 1986", "Fargo", "Dutch", "New York"]
 
 
 def test_a_text_without_names_has_no_salient_spans():
