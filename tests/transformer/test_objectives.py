@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from lightning_nlp.data.tokenizers import EOS_ID
-from lightning_nlp.transformer.data import new_tokenizer
 from lightning_nlp.transformer.objectives import (
     IGNORED,
     MASK_ID,
