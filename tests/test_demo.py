@@ -6,7 +6,14 @@ from lightning_nlp.data.sample_baselines import baseline
 from lightning_nlp.demo import FAMILIES, train
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+LONG = ("translator", "transformer")  # their own tests train the same configs
+
+
+def marked(family):
+    return pytest.param(family, id=family.name, marks=[pytest.mark.slow] * (family.name in LONG))
+
+
+@pytest.mark.parametrize("family", [marked(family) for family in FAMILIES])
 def test_family_beats_its_baseline(family, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
     name, score, reached, simple, seconds, run = train(family)

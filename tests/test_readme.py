@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [shlex.split(line.split("#")[0]) for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 SNIPPETS = [block for kind, block in BLOCKS if kind == "python"]
 SMALL = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
-SHORT = ["--trainer.max_steps=2", "--trainer.val_check_interval=2"]  # of trainings by steps, which have no epochs
+SHORT = ["--trainer.max_steps=2", "--trainer.val_check_interval=2", "--model.compile=false"]  # of trainings by steps
 
 
 def test_make_targets_exist(repository):
