@@ -102,7 +102,7 @@ def test_from_scratch_the_questions_make_the_tokenizer():
 
 def test_a_perceiver_wants_one_document_a_row():
     asked = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=2", "--model.config.attention=perceiver"]
-    with pytest.raises(ValueError, match="set data.pack to false"):
+    with pytest.raises(ValueError, match=r"set data\.pack to false"):
         main(asked)
     main([*asked, "--data.pack=false"])
 
