@@ -117,6 +117,23 @@ def table(folder: Path) -> None:
         report(f"a5, {name}, a quarter of the steps", found, seconds_fit=round(seconds, 1))
 
 
+def rate(batches: Iterator[Any], loss_of: Callable[[Any], Any], optimizer: Any, bf16: bool) -> float:
+    """Returns non-padding tokens a second of training steps, the median of those after the first four."""
+    import torch
+
+    rates = []
+    for batch in islice(batches, 12):
+        began = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = loss_of(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        rates.append(int((batch.documents > 0).sum()) / (time.perf_counter() - began))
+    return statistics.median(rates[4:])
+
+
 def speed(folder: Path, mingpt: Path | None) -> None:
     """Tokens a second of training."""
     import torch
@@ -134,19 +151,6 @@ def speed(folder: Path, mingpt: Path | None) -> None:
         coming = data.examples()
         while True:
             yield lay_out([[one] for one in islice(coming, ROWS)], CONTEXT)
-
-    def rate(batches: Iterator[Any], loss_of: Callable[[Any], Any], optimizer: Any, bf16: bool) -> float:
-        rates = []
-        for batch in islice(batches, 12):
-            began = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss = loss_of(batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            rates.append(int((batch.documents > 0).sum()) / (time.perf_counter() - began))
-        return statistics.median(rates[4:])
 
     def ours(compiled: bool, bf16: bool) -> float:
         model = TransformerModel(TransformerConfig(**SIZES, vocab_size=vocab)).train()

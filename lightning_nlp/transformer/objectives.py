@@ -132,8 +132,11 @@ class SpanCorruption(Objective):
         last: float = 0.0,
         all_of_it: bool = True,
     ) -> None:
-        if not 0 < span <= 0.5 or not 0 <= salient <= 1:
-            raise ValueError(f"objective: span is {span}, expected (0, 0.5]; salient is {salient}, expected [0, 1].")
+        if not 0 < span <= 0.5:
+            raise ValueError(f"objective.span is {span}, expected a share in (0, 0.5].")
+        for name, value in (("salient", salient), ("last", last)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"objective.{name} is {value}, expected a share in [0, 1].")
         self.shortest_window, self.span, self.salient = shortest_window, span, salient
         self.from_start, self.last, self.all_of_it = from_start, last, all_of_it
 
@@ -152,7 +155,7 @@ class SpanCorruption(Objective):
             length = min(length, longest)
             start = int(generator.integers(longest - length + 1))
             stop = start + length
-        if self.last and generator.random() < self.last:
+        if generator.random() < self.last:
             tokens = tokens[:stop]
         return corrupt(tokens, start, stop, self.all_of_it)
 
