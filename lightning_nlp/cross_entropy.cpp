@@ -58,8 +58,8 @@ static void cross_entropy(T* logits, const int64_t* targets, float* losses, long
 }
 
 #define EXPORT(NAME, T)                                                                                               \
-    extern "C" void NAME(T* logits, const int64_t* targets, float* losses, long rows, long classes, float smoothing, \
-                         long with_gradient, long threads) {                                                         \
+    extern "C" void NAME##_cross_entropy(T* logits, const int64_t* targets, float* losses, long rows, long classes,  \
+                                         long with_gradient, float smoothing, long threads) {                        \
         cross_entropy(logits, targets, losses, rows, classes, smoothing, with_gradient, threads);                    \
     }
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lightning_nlp.native import load_library
+from lightning_nlp.native import call, load_library, typed
 
 SOURCE = Path(__file__).with_name("cross_entropy.cpp")
-POINTER, LONG, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
+NAME = "cross_entropy"
 
 
 def summed_cross_entropy(
@@ -31,7 +31,7 @@ def summed_cross_entropy(
         smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016, section 7).
     """
     library = load_loop() if logits.device.type == "cpu" and logits.numel() else None
-    if library is None or not hasattr(library, _name(logits)):
+    if library is None or not hasattr(library, typed(NAME, logits.dtype)):
         return torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
     return SummedCrossEntropy.apply(logits, targets, smoothing)
 
@@ -45,10 +45,8 @@ class SummedCrossEntropy(torch.autograd.Function):
         wanted = bool(ctx.needs_input_grad[0])
         logits = logits.contiguous()
         losses = torch.empty(len(logits))
-        function = getattr(load_loop(), _name(logits))
-        function.argtypes, function.restype = [POINTER] * 3 + [LONG] * 2 + [FLOAT] + [LONG] * 2, None
-        pointers = (part.data_ptr() for part in (logits, targets.contiguous(), losses))
-        function(*pointers, *logits.shape, smoothing, int(wanted), torch.get_num_threads())
+        given = (logits, targets.contiguous(), losses)
+        call(load_loop(), typed(NAME, logits.dtype), given, (*logits.shape, int(wanted)), [smoothing])
         ctx.gradient = logits if wanted else None
         return losses.sum()
 
@@ -57,10 +55,6 @@ class SummedCrossEntropy(torch.autograd.Function):
         """Returns the gradient that forward has left."""
         gradient, ctx.gradient = ctx.gradient, None
         return gradient * grad.to(gradient.dtype) if grad != 1 else gradient, None, None
-
-
-def _name(logits: Tensor) -> str:
-    return str(logits.dtype).removeprefix("torch.")
 
 
 @cache

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from lightning_nlp.native import load_library
+from lightning_nlp.native import call, compiled_type, load_library, typed
 
 SOURCE = Path(__file__).with_name("lstm.cpp")
-LANES = 16  # hidden units that the compiled loop takes at a time
-POINTER, LONG = ctypes.c_void_p, ctypes.c_long
 
 State = tuple[Tensor, Tensor]
 
@@ -59,7 +57,7 @@ class LSTM(nn.LSTM):
         if state is None:
             zeros = inputs.new_zeros(2 if self.bidirectional else 1, len(inputs), self.hidden_size)
             state = zeros, zeros
-        number_type = self._compiled_type(inputs)
+        number_type = compiled_type(inputs, load_lstm, "forward", [self.hidden_size])
         if number_type is None:
             return self._by_torch(inputs, lengths, state)
         suffixes = ("", "_reverse") if self.bidirectional else ("",)
@@ -71,15 +69,6 @@ class LSTM(nn.LSTM):
             gates, torch.stack(weights).to(number_type), *(part.float() for part in state), lengths
         )
         return states.transpose(0, 1), (last[0], last[1])
-
-    def _compiled_type(self, inputs: Tensor) -> torch.dtype | None:
-        """The type of numbers for the compiled loop; None where it cannot run."""
-        if inputs.device.type != "cpu" or self.hidden_size % LANES or not inputs.numel():
-            return None
-        wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-        if wanted not in (torch.float32, torch.bfloat16) or (library := load_lstm()) is None:
-            return None
-        return wanted if wanted == torch.float32 or hasattr(library, "bfloat16_forward") else torch.float32
 
     def _by_torch(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
         packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
@@ -109,8 +98,8 @@ class Recurrence(torch.autograd.Function):
             for direction in range(directions):
                 filled[direction, -1 if direction else 0] = first[direction]
         activated = torch.empty_like(gates) if any(ctx.needs_input_grad) else None
-        sizes = (time, batch, hidden, directions, torch.get_num_threads())
-        _call("forward", gates, weights, states, cells, activated, lengths, sizes)
+        given = (gates, weights, states, cells, activated, lengths)
+        call(load_lstm(), typed("forward", weights.dtype), given, (time, batch, hidden, directions))
         ctx.save_for_backward(weights, states, cells, activated, lengths)
         outputs = torch.cat([states[0, 1:], *states[1:, :-1]], dim=2)
         is_padding = torch.arange(time)[:, None] >= lengths
@@ -127,9 +116,8 @@ class Recurrence(torch.autograd.Function):
         d_gates = torch.empty_like(activated)
         d_state = d_last_state.float().clone(memory_format=torch.contiguous_format)
         d_cell = d_last_cell.float().clone(memory_format=torch.contiguous_format)
-        sizes = (time, batch, hidden, directions, torch.get_num_threads())
         given = (weights, cells, activated, d_outputs.contiguous(), d_state, d_cell, d_gates, lengths)
-        _call("backward", *given, sizes)
+        call(load_lstm(), typed("backward", weights.dtype), given, (time, batch, hidden, directions))
         by_direction = d_gates.view(time * batch, directions, 4 * hidden)
         d_weights = torch.stack(
             [
@@ -139,15 +127,6 @@ class Recurrence(torch.autograd.Function):
             ]
         )
         return d_gates, d_weights, d_state, d_cell, None
-
-
-def _call(name: str, *given: Any) -> None:
-    """Runs a compiled function for the numbers' type; tensors become pointers."""
-    *tensors, sizes = given
-    number_type = str(tensors[1 if name == "forward" else 0].dtype).removeprefix("torch.")
-    function = getattr(load_lstm(), f"{number_type}_{name}")
-    function.argtypes, function.restype = [POINTER] * len(tensors) + [LONG] * len(sizes), None
-    function(*(None if tensor is None else tensor.data_ptr() for tensor in tensors), *sizes)
 
 
 @cache

@@ -5,11 +5,16 @@ import platform
 import shutil
 import subprocess
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from lightning_nlp.data.preparation import cache_root, file_digest, prepare_once
 
+POINTER, LONG, FLOAT = ctypes.c_void_p, ctypes.c_long, ctypes.c_float
+LANES = 16  # numbers of a vector register: loops over numbers take as many at a time
 LIBRARY, HEADER = "kernel.so", Path(__file__).with_name("native.h")
 WIDE = ["-mprefer-vector-width=512"] if platform.machine().lower() in ("x86_64", "amd64") else []
 FLAGS = ["-O3", "-march=native", *WIDE, "-fno-math-errno", "-std=gnu++17", "-pthread", "-shared", "-fPIC"]
@@ -41,6 +46,45 @@ def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctyp
     except OSError as error:  # a cache that runs no programs, or another machine's libraries
         _warn(purpose, str(error))
         return None
+
+
+def compiled_type(
+    inputs: Tensor, load: Callable[[], ctypes.CDLL | None], name: str, sizes: Sequence[int]
+) -> torch.dtype | None:
+    """Returns the type of numbers that a compiled loop would use for these inputs; None where it cannot run.
+
+    Args:
+        inputs: what it would be given, float32 or bfloat16, or whatever autocast makes of them.
+        load: the library, where there is one.
+        name: of its functions, which begin with the name of the type.
+        sizes: what it takes some `LANES` of at a time.
+    """
+    if inputs.device.type != "cpu" or any(size % LANES for size in sizes) or not inputs.numel():
+        return None
+    wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
+    if wanted not in (torch.float32, torch.bfloat16) or (library := load()) is None:
+        return None
+    return wanted if hasattr(library, typed(name, wanted)) else torch.float32  # bfloat16 is not in every processor
+
+
+def typed(name: str, number_type: torch.dtype) -> str:
+    """Returns the name of a function for a type of numbers, such as `float32_forward`."""
+    return f"{str(number_type).removeprefix('torch.')}_{name}"
+
+
+def call(
+    library: ctypes.CDLL | None,
+    name: str,
+    tensors: Sequence[Tensor | None],
+    sizes: Sequence[int],
+    factors: Sequence[float] = (),
+) -> None:
+    """Runs a compiled function: contiguous tensors as pointers, sizes, factors, and last the number of threads."""
+    function = getattr(library, name)
+    function.argtypes = [*([POINTER] * len(tensors)), *([LONG] * len(sizes)), *([FLOAT] * len(factors)), LONG]
+    function.restype = None
+    pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
+    function(*pointers, *sizes, *factors, torch.get_num_threads())
 
 
 def _compile(command: list[str], folder: Path) -> None:

@@ -15,9 +15,10 @@ from torch.nn.functional import dropout, linear
 
 from lightning_nlp.lstm import LSTM
 from lightning_nlp.lstm import State as LSTMState
+from lightning_nlp.native import compiled_type
 from lightning_nlp.seq2seq.attention import Attention
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
-from lightning_nlp.seq2seq.kernel import FeedingLoop, compiled_type
+from lightning_nlp.seq2seq.kernel import FeedingLoop, load_loop
 
 
 class Memory(NamedTuple):
@@ -132,7 +133,8 @@ class Decoder(nn.Module):
         """The type of numbers for the compiled loop; None where it cannot run."""
         if len(self.layers) > 1 or self.config.attention not in ("general", "dot"):
             return None
-        return compiled_type(embedded, self.config.decoder_dim, self.config.value_dim, self.config.output_dim)
+        sizes = (self.config.decoder_dim, self.config.value_dim, self.config.output_dim)
+        return compiled_type(embedded, load_loop, "forward", sizes)
 
     def _compiled(self, embedded: Tensor, state: DecoderState, number_type: torch.dtype) -> tuple[Tensor, Tensor]:
         layer, dim = self.layers[0], self.config.dim

@@ -9,11 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lightning_nlp.native import load_library
+from lightning_nlp.native import call, load_library, typed
 
 SOURCE = Path(__file__).with_name("decoder.cpp")
-LANES = 16  # numbers of a vector register: all sizes are multiples of it
-POINTER, LONG = ctypes.c_void_p, ctypes.c_long
 
 
 class FeedingLoop(torch.autograd.Function):
@@ -61,8 +59,9 @@ class FeedingLoop(torch.autograd.Function):
             *(ahead.new_empty(time, batch, output), ahead.new_zeros(time + 1, batch, output)),
         )
         ctx.sizes = (time, batch, source, hidden, value, output)
-        _call("forward", *given, *trace, lengths.contiguous(), ctx.sizes)
-        ctx.save_for_backward(feeding, recurrent, combine, keys, values, kept, *trace, lengths.contiguous())
+        lengths = lengths.contiguous()
+        call(load_loop(), typed("forward", ahead.dtype), (*given, *trace, lengths), ctx.sizes)
+        ctx.save_for_backward(feeding, recurrent, combine, keys, values, kept, *trace, lengths)
         weights, fed = trace[4], trace[6]
         ctx.mark_non_differentiable(weights)
         return fed[1:], weights
@@ -77,7 +76,7 @@ class FeedingLoop(torch.autograd.Function):
         d_combined = torch.empty_like(d_outputs, memory_format=torch.contiguous_format)
         d_scores, d_state, d_cell = torch.zeros_like(weights), torch.zeros(batch, hidden), torch.zeros(batch, hidden)
         found = (d_outputs.contiguous(), d_gates, d_combined, d_contexts, d_scores, d_state, d_cell)
-        _call("backward", *given, *found, lengths, ctx.sizes)
+        call(load_loop(), typed("backward", states.dtype), (*given, *found, lengths), ctx.sizes)
         gates, seen = d_gates.flatten(0, 1).T, torch.cat([contexts, states[1:]], dim=2)
         d_keys = d_scores.to(states.dtype).permute(1, 2, 0) @ states[1:].transpose(0, 1)
         d_values = weights.to(states.dtype).permute(1, 2, 0) @ d_contexts.transpose(0, 1)
@@ -86,24 +85,6 @@ class FeedingLoop(torch.autograd.Function):
             d_combined.flatten(0, 1).T @ seen.flatten(0, 1),
             *(d_keys, d_values, d_state, d_cell, None, None),
         )
-
-
-def compiled_type(inputs: Tensor, *sizes: int) -> torch.dtype | None:
-    """Returns the type of numbers that the compiled loop would use; None where it cannot run."""
-    if inputs.device.type != "cpu" or any(size % LANES for size in sizes):
-        return None
-    wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else inputs.dtype
-    if wanted not in (torch.float32, torch.bfloat16) or (library := load_loop()) is None:
-        return None
-    return wanted if wanted == torch.float32 or hasattr(library, "bfloat16_forward") else torch.float32
-
-
-def _call(name: str, *given: Any) -> None:
-    """Runs a compiled function for the numbers' type; tensors become pointers."""
-    *tensors, sizes = given
-    function = getattr(load_loop(), f"{str(tensors[0].dtype).removeprefix('torch.')}_{name}")
-    function.argtypes, function.restype = [POINTER] * len(tensors) + [LONG] * 7, None
-    function(*(tensor.data_ptr() for tensor in tensors), *sizes, torch.get_num_threads())
 
 
 @cache

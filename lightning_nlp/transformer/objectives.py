@@ -2,7 +2,6 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -120,6 +119,8 @@ class SpanCorruption(Objective):
         span: mean share of a window that is left out, drawn evenly from nearly none to twice as much.
         salient: share of the examples whose span is a name or a number (Guu et al. 2020, section 3.4).
         last: share of the examples whose window ends with the span, so that it is told from what comes before alone.
+        gap: share of the examples that lose a stretch of the text before the span, so that it is told from what is far.
+        heading: tokens at the beginning of a window that are never lost: they say what a document is about.
         all_of_it: whether the whole example is to be predicted; else the span alone.
     """
 
@@ -130,15 +131,18 @@ class SpanCorruption(Objective):
         span: float = 0.25,
         salient: float = 0.0,
         last: float = 0.0,
+        gap: float = 0.0,
+        heading: int = 8,
         all_of_it: bool = True,
     ) -> None:
         if not 0 < span <= 0.5:
             raise ValueError(f"objective.span is {span}, expected a share in (0, 0.5].")
-        for name, value in (("salient", salient), ("last", last)):
+        for name, value in (("salient", salient), ("last", last), ("gap", gap)):
             if not 0 <= value <= 1:
                 raise ValueError(f"objective.{name} is {value}, expected a share in [0, 1].")
         self.shortest_window, self.span, self.salient = shortest_window, span, salient
         self.from_start, self.last, self.all_of_it = from_start, last, all_of_it
+        self.gap, self.heading = gap, heading
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns prefix, mask, suffix, mask, span."""
@@ -157,14 +161,20 @@ class SpanCorruption(Objective):
             stop = start + length
         if generator.random() < self.last:
             tokens = tokens[:stop]
+        if generator.random() < self.gap:
+            first = int(generator.integers(min(self.heading, start), start + 1))
+            end = int(generator.integers(first, start + 1))
+            tokens = np.concatenate((tokens[:first], tokens[end:]))
+            start, stop = start - (end - first), stop - (end - first)
         return corrupt(tokens, start, stop, self.all_of_it)
 
 
 def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
     """Finds names and numbers: runs of words that begin with a capital letter or a digit (after Guu et al. 2020, 3.4).
 
-    Those with a word that the text has elsewhere too are passed over, as copying teaches nothing about the world, and
-    words that a sentence begins with, which always have a capital.
+    Those with a word that the text has had before are passed over, as copying teaches nothing about the world, and so
+    is the name that a text begins with, which is what it is about, and words that later sentences begin with, which
+    always have a capital.
 
     Args:
         text: of a document.
@@ -173,22 +183,25 @@ def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
     Returns:
         First token and the token after the last of each span, [spans, 2].
     """
-    words = [(begin, word.strip(PUNCTUATION)) for begin, word in placed_words(text)]
-    times = Counter(word for _, word in words)
     runs: list[list[int]] = []
-    told: list[bool] = []  # whether a run has a word that stands elsewhere
-    for begin, word in words:
-        begins_sentence = text[:begin].rstrip()[-1:] in ("", ".")
+    known: list[bool] = []  # whether a run has a word that stood before, or is the text's subject
+    met: set[str] = set()
+    previous = ""
+    for begin, piece in placed_words(text):
+        word = piece.strip(PUNCTUATION)
+        is_known = not previous or word in met  # the first word, or one that stood before
+        begins_sentence, previous = previous.endswith("."), piece or previous
+        met.add(word)
         if not word or begins_sentence or not (word[0].isupper() or word[0].isdigit()):
             continue
-        begin += text[begin:].index(word)
+        begin += piece.index(word)
         before = text[runs[-1][0] : runs[-1][1]] if runs else ""
         if before and begin == runs[-1][1] + 1 and not YEAR.search(before):  # what follows a year is another name
-            runs[-1][1], told[-1] = begin + len(word), told[-1] or times[word] > 1
+            runs[-1][1], known[-1] = begin + len(word), known[-1] or is_known
         else:
             runs.append([begin, begin + len(word)])
-            told.append(times[word] > 1)
-    runs = [run for run, elsewhere in zip(runs, told) if not elsewhere]
+            known.append(is_known)
+    runs = [run for run, is_known in zip(runs, known) if not is_known]
     if not runs or not offsets:
         return NO_SPANS
     begins, ends = np.array(offsets).T

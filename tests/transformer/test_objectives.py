@@ -96,8 +96,31 @@ def test_windows_end_with_the_span_as_often_as_asked_for():
     assert np.mean(alone) == pytest.approx(0.7, abs=0.05)
 
 
-def test_salient_spans_are_names_and_numbers_that_stand_nowhere_else():
-    text = " Susan Krieg. Susan Krieg (born 3 May 1986 Fargo) met the Dutch king in New York, where Krieg lives."
+def test_a_gap_leaves_heading_and_span():
+    generator, text = np.random.default_rng(0), np.arange(10, 40, dtype=np.int32)
+    objective = SpanCorruption(salient=1.0, last=1.0, gap=0.7, heading=3, all_of_it=False)
+    shorter, near = 0, set()
+    for _ in range(1000):
+        example = objective(text, np.array([[20, 22]], np.int32), 64, generator)
+        assert predicted(example) == [30, 31, EOS_ID]
+        read = example.tokens.tolist()
+        before = read[: read.index(MASK_ID)]
+        assert before[:3] == [10, 11, 12]
+        assert before == sorted(before)
+        assert set(before) <= set(range(10, 30))
+        missing = set(range(10, 30)) - set(before)
+        assert not missing or len(missing) == max(missing) - min(missing) + 1  # one stretch
+        shorter += len(before) < 20
+        near.add(before[-1])
+    empty = np.mean([1 / (18 - first) for first in range(18)])  # both ends are drawn evenly, of 18 places
+    assert shorter / 1000 == pytest.approx(0.7 * (1 - empty), abs=0.05)
+    assert {12, 29} < near
+
+
+def test_salient_spans_are_names_and_numbers_that_are_new():
+    text = (
+        " Susan Krieg. Krieg (born 3 May 1986 Fargo) met the Dutch king in New York, where Krieg lives, not in Fargo."
+    )
     letters = [(place, place + 1) for place in range(len(text))]
     found = [text[start:stop] for start, stop in salient_spans(text, letters)]
     assert found == ["3 May 1986", "Fargo", "Dutch", "New York"]
