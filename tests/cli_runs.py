@@ -1,5 +1,6 @@
 """What the tests of the command line share: a quiet fit on the sample world, and a way to break it off."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -40,13 +41,19 @@ class Crash(Callback):
             raise OSError("power failure")
 
 
-def fit_until_crash(batches: int) -> Path:
-    """Fits and loses power after some batches; returns the run folder."""
+def fit_until_crash(batches: int, fit: Sequence[str] = (), root: Path = ROOT) -> Path:
+    """Fits and loses power after some batches; returns the run folder.
+
+    Args:
+        batches: of training before the crash.
+        fit: arguments of the command line; none are `FIT`.
+        root: where the run folder is made.
+    """
     from lightning_nlp import training
 
     callbacks = training.callbacks
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "callbacks", lambda *given: [*callbacks(*given), Crash(batches)])
         with pytest.raises(OSError, match="power failure"):
-            main(FIT)
-    return (ROOT / "latest").resolve()
+            main(list(fit) or FIT)
+    return (root / "latest").resolve()

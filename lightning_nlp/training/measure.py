@@ -27,6 +27,8 @@ class Measure(Callback):
     * `seconds/setup`: from here to the first training batch: data, model, compilation.
     * `seconds/fit`: from the first training batch to the last, without validation and checkpoint writing.
     * `throughput/train`: units of all ranks per second of `seconds/fit`.
+    * `flops/second`, `flops/utilisation`: of modules whose `training_step` returns `flops` too, and their share of what
+      products of large matrices reach on the same devices at the same precision, measured after the fit.
 
     A resumed fit counts on from its checkpoint.
     """
@@ -38,8 +40,8 @@ class Measure(Callback):
         self.fit_seconds = 0.0
         self.validation_seconds = 0.0
         self.earlier_seconds = 0.0  # of the fit before it was stopped and resumed
-        self.units = 0  # of this rank
-        self.units_of_all = 0
+        self.units = self.flops = 0.0  # of this rank
+        self.units_of_all = self.flops_of_all = 0.0
         self._resumed_at: float | None = None  # None while the clock of the fit stands still
         self._validation_at = 0.0
 
@@ -76,7 +78,8 @@ class Measure(Callback):
     ) -> None:
         """Counts the work of this rank."""
         if isinstance(outputs, dict):
-            self.units += int(outputs.get("units", 0))
+            self.units += outputs.get("units", 0)
+            self.flops += outputs.get("flops", 0)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops the clock of the fit while validation runs."""
@@ -98,18 +101,20 @@ class Measure(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stops the clock and adds up the work of all ranks."""
         self._stop()
-        units = torch.tensor(float(self.units), dtype=torch.float64, device=trainer.strategy.root_device)
-        self.units_of_all = int(trainer.strategy.reduce(units, reduce_op="sum"))
+        work = torch.tensor([self.units, self.flops], dtype=torch.float64, device=trainer.strategy.root_device)
+        self.units_of_all, self.flops_of_all = trainer.strategy.reduce(work, reduce_op="sum").tolist()
 
     def state_dict(self) -> dict[str, float]:
         """Returns what a resumed fit counts on from."""
         total = time.perf_counter() - self.born + self.earlier_seconds
-        return {"fit": self.seconds, "validation": self.validation_seconds, "total": total, "units": self.units}
+        work = {"units": self.units, "flops": self.flops}
+        return {"fit": self.seconds, "validation": self.validation_seconds, "total": total, **work}
 
     def load_state_dict(self, state_dict: dict[str, float]) -> None:
         """Counts on."""
         self.fit_seconds, self.validation_seconds = state_dict["fit"], state_dict["validation"]
-        self.earlier_seconds, self.units = state_dict["total"], int(state_dict["units"])
+        self.earlier_seconds, self.units = state_dict["total"], state_dict["units"]
+        self.flops = state_dict["flops"]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keeps the scores with the weights that reached them."""
@@ -133,6 +138,7 @@ class Measure(Callback):
             "seconds/total": round(time.perf_counter() - self.born + self.earlier_seconds, 3),
             "throughput/train": round(self.units_of_all / max(self.fit_seconds, 1e-9), 1),
             "throughput/unit": f"{getattr(module, 'unit', 'units')}/s",
+            **self._flops(trainer),
             "parameters": sum(p.numel() for p in module.parameters()),
             "devices": trainer.world_size,
             "peak_memory_mb": round(peak_mb() - self.born_mb, 1),
@@ -140,12 +146,37 @@ class Measure(Callback):
             **git_commit(),
         }
 
+    def _flops(self, trainer: Trainer) -> dict[str, float]:
+        if not self.flops_of_all:
+            return {}
+        rate = self.flops_of_all / max(self.fit_seconds, 1e-9)
+        number_type = torch.bfloat16 if str(trainer.precision).startswith("bf16") else torch.float32
+        best = peak_flops(trainer.strategy.root_device, number_type) * trainer.world_size
+        return {"flops/second": round(rate, -6), "flops/utilisation": round(rate / best, 4)}
+
     def _update(self, trainer: Trainer) -> None:
         """Adds scores to the `metrics.json` of a finished run, if they are those of the exported weights."""
         file, best = run_folder(trainer) / METRICS, run_folder(trainer) / BEST
         exported = trainer.ckpt_path and best.exists() and best.samefile(trainer.ckpt_path)
         if trainer.is_global_zero and exported and file.exists():
             write_metrics(file, {**read_metrics(file), **scores(trainer)})
+
+
+def peak_flops(device: torch.device, number_type: torch.dtype, size: int = 2048) -> float:
+    """Returns operations a second of the fastest of some products of square matrices.
+
+    Args:
+        device: that multiplies.
+        number_type: of the matrices.
+        size: of their sides.
+    """
+    left, right = torch.randn(2, size, size, device=device, dtype=number_type)
+    seconds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        float((left @ right)[0, 0])  # waits for the device
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
 
 
 def scores(trainer: Trainer) -> dict[str, float]:

@@ -66,7 +66,8 @@ class Attention(nn.Module):
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.heads, self.layer, self.qk_norm, self.dropout = config.heads, layer, config.qk_norm, config.dropout
+        self.heads, self.layer = config.heads, layer
+        self.qk_norm, self.dropout = config.qk_norm, config.attention_dropout
         self.project_in = nn.Linear(config.dim, 3 * config.dim, bias=config.bias)
         self.project_out = nn.Linear(config.dim, config.dim, bias=config.bias)
 
@@ -100,7 +101,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.heads, self.dropout = config.heads, config.dropout
+        self.heads, self.dropout = config.heads, config.attention_dropout
         self.query = nn.Linear(config.dim, config.dim, bias=config.bias)
         self.key_value = nn.Linear(config.dim, 2 * config.dim, bias=config.bias)
         self.project_out = nn.Linear(config.dim, config.dim, bias=config.bias)
@@ -129,7 +130,7 @@ class Synthesizer(nn.Module):
 
     def __init__(self, config: TransformerConfig, layer: int) -> None:
         super().__init__()
-        self.heads, self.layer, self.dropout = config.heads, layer, config.dropout
+        self.heads, self.layer, self.dropout = config.heads, layer, config.attention_dropout
         self.inner = nn.Linear(config.dim, config.dim, bias=True)
         self.to_places = nn.Parameter(torch.empty(config.heads, config.head_dim, config.context))
         self.places_bias = nn.Parameter(torch.zeros(config.context))

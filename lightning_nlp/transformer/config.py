@@ -27,6 +27,8 @@ class TransformerConfig(PreTrainedConfig):
         tied: whether output weights are the token vectors (Press & Wolf 2017).
         zero_init: whether blocks begin as the identity, by last projections of zero (Zhang et al. 2019).
         dropout: share of states left out in training.
+        attention_dropout: share of the weights of attention left out in training; drawing which ones makes a step on
+            the CPU half as long again.
         vocab_size: number of tokens; null takes it, and the ids that follow, from the data.
         pad_token_id: of what fills a row.
         bos_token_id: of the beginning of a text.
@@ -59,6 +61,7 @@ class TransformerConfig(PreTrainedConfig):
     tied: bool = True
     zero_init: bool = True
     dropout: float = 0.0
+    attention_dropout: float = 0.0
     vocab_size: int | None = None
     pad_token_id: int | None = 0
     bos_token_id: int | None = 2
@@ -90,8 +93,9 @@ class TransformerConfig(PreTrainedConfig):
             )
         if self.positions == "rope" and self.attention != "causal":
             raise ValueError(f"config.positions is rope, but {self.attention} has none to rotate: expected learned.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}, expected a share in [0, 1).")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"config.{name} is {getattr(self, name)}, expected a share in [0, 1).")
         if self.attention == "perceiver":
             self._check_perceiver()
 

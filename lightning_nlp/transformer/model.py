@@ -287,6 +287,18 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
         decay = {"others": {"weight_decay": 0.0}}
         return [{"params": weights, "kind": kind, **decay.get(kind, {})} for kind, weights in groups.items() if weights]
 
+    def flops(self, tokens: int, predicted: int) -> int:
+        """Returns the operations of a training step, forward and backward (Chowdhery et al. 2022, appendix B).
+
+        Args:
+            tokens: of documents.
+            predicted: of them, those whose next token is scored.
+        """
+        matrices = next(group["params"] for group in self.parameter_groups() if group["kind"] == "matrices")
+        attention = 12 * self.config.layers * self.config.dim * self.config.context
+        of_token = 6 * sum(weight.numel() for weight in matrices) + attention
+        return tokens * of_token + predicted * 6 * self.config.dim * known(self.config.vocab_size)
+
 
 def places_in_documents(documents: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
     """Returns the place of each token in its document, from 0; documents lie together, each of another number."""

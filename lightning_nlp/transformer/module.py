@@ -160,7 +160,8 @@ class Transformer(PerToken):
         """Returns the loss summed over the predicted tokens of a batch, and the number of all."""
         predicted, tokens = int((batch.targets != IGNORED).sum()), int((batch.documents > 0).sum())
         self.log("train/padding", 100 * (1 - tokens / batch.tokens.numel()), batch_size=1)
-        return self.summed(self.model.summed_loss(*batch), predicted, tokens)
+        step = self.summed(self.model.summed_loss(*batch), predicted, tokens)
+        return {**step, "flops": self.model.flops(tokens, predicted)}
 
     # -- scores -----------------------------------------------------------------------------------------------------
 

@@ -169,6 +169,30 @@ class SpanCorruption(Objective):
         return corrupt(tokens, start, stop, self.all_of_it)
 
 
+class Mixture(Objective):
+    """Draws one of several objectives for each example (Tay et al. 2022).
+
+    Args:
+        objectives: what is drawn from.
+        shares: of each, in any unit; null for equal ones.
+    """
+
+    def __init__(self, objectives: list[Objective], shares: list[float] | None = None) -> None:
+        shares = shares or [1.0] * len(objectives)
+        if not objectives or len(shares) != len(objectives) or min(shares) < 0 or not sum(shares):
+            raise ValueError(
+                f"objective.shares has {len(shares)} numbers for {len(objectives)} objectives, expected one for each, "
+                "none below 0 and one above."
+            )
+        self.objectives = objectives
+        self.shares = np.array(shares) / sum(shares)
+
+    def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
+        """Returns an example of one of them."""
+        drawn = self.objectives[int(generator.choice(len(self.objectives), p=self.shares))]
+        return drawn(tokens, spans, limit, generator)
+
+
 def salient_spans(text: str, offsets: Sequence[tuple[int, int]]) -> Ids:
     """Finds names and numbers: runs of words that begin with a capital letter or a digit (after Guu et al. 2020, 3.4).
 

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from lightning_nlp.training import Measure, callbacks
-from lightning_nlp.training.measure import write_metrics
+from lightning_nlp.training.measure import peak_flops, write_metrics
 
 
 class Slow(LightningModule):
@@ -22,7 +22,7 @@ class Slow(LightningModule):
 
     def training_step(self, batch, batch_idx):
         time.sleep(0.01)
-        return {"loss": self.weight.sum(), "units": 7}
+        return {"loss": self.weight.sum(), "units": 7, "flops": 1e9}
 
     def validation_step(self, batch, batch_idx):
         time.sleep(0.2)
@@ -55,6 +55,12 @@ def test_seconds_of_the_fit_leave_out_validation_and_checkpoints(metrics):
 def test_throughput_is_units_over_the_seconds_of_the_fit(metrics):
     assert metrics["throughput/train"] * metrics["seconds/fit"] == pytest.approx(2 * 10 * 7, rel=0.01)
     assert metrics["throughput/unit"] == "words/s"
+
+
+def test_flops_are_compared_with_what_the_processor_reaches(metrics):
+    assert metrics["flops/second"] * metrics["seconds/fit"] == pytest.approx(2 * 10 * 1e9, rel=0.01)
+    best = metrics["flops/second"] / metrics["flops/utilisation"]
+    assert best == pytest.approx(peak_flops(torch.device("cpu"), torch.float32), rel=0.8)  # a shared machine is noisy
 
 
 def test_scores_are_those_of_the_best_epoch(metrics):

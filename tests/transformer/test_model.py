@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from lightning_nlp.data.sample_world import sample_rows
@@ -10,6 +11,7 @@ from lightning_nlp.transformer.attention import attend, look_back
 from lightning_nlp.transformer.data import chain_texts, new_tokenizer
 from lightning_nlp.transformer.gpt2 import from_gpt2, gpt2_config, to_gpt2
 from lightning_nlp.transformer.model import places_in_documents
+from lightning_nlp.transformer.objectives import IGNORED
 
 SMALL = {"dim": 16, "layers": 3, "heads": 2, "context": 24, "vocab_size": 40, "zero_init": False}
 KINDS = {
@@ -193,3 +195,16 @@ def test_the_folder_opens_by_the_auto_classes(tmp_path):
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match=f"config.{next(iter(wrong))}"):
         TransformerConfig(**{**SMALL, **wrong})
+
+
+@pytest.mark.parametrize("activation", ["relu2", "swiglu"])
+def test_flops_are_those_that_torch_counts(activation):
+    model = TransformerModel(
+        TransformerConfig(dim=32, layers=2, heads=2, context=24, vocab_size=50, activation=activation)
+    )
+    tokens = torch.randint(5, 50, (3, 24))
+    targets = tokens.clone()
+    targets[:, :20] = IGNORED
+    with FlopCounterMode(display=False) as counter:
+        model.summed_loss(tokens, targets, torch.ones_like(tokens)).backward()
+    assert model.flops(3 * 24, 3 * 4) == counter.get_total_flops()

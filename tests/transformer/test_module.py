@@ -12,6 +12,7 @@ from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.transformer import TransformerConfig, TransformerModel
 from lightning_nlp.transformer.optimizer import MuonAdamW
+from tests.cli_runs import fit_until_crash, same_weights
 
 PRETRAIN = ["-c", "configs/transformer/pretrain_sample.yaml"]
 FINETUNE = ["-c", "configs/transformer/finetune_sample.yaml"]
@@ -105,6 +106,41 @@ def test_a_perceiver_wants_one_document_a_row():
     with pytest.raises(ValueError, match=r"set data\.pack to false"):
         main(asked)
     main([*asked, "--data.pack=false"])
+
+
+def test_a_crashed_run_goes_on_to_the_same_weights(monkeypatch):
+    """Endless batches too go on where they stood."""
+    monkeypatch.setattr("lightning_nlp.training.checkpoints.LastCheckpoint.__init__.__defaults__", (0.0,))
+    fit = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=7", "--trainer.limit_val_batches=0"]
+    straight = main(fit).run
+    crashed = fit_until_crash(3, fit, Path("runs/transformer/pretrain_sample"))
+    resumed = main([*fit, "--resume=auto"]).run
+    assert resumed.resolve() == crashed
+    assert same_weights(straight / "checkpoints/last.ckpt", resumed / "checkpoints/last.ckpt")
+
+
+def test_averaged_weights_are_what_is_exported():
+    """Lightning's own callback averages: the export has moved, but less far than the weights themselves."""
+    fit = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=4"]
+    average = ["--trainer.callbacks+=pytorch_lightning.callbacks.EMAWeightAveraging", "--trainer.callbacks.decay=0.9"]
+    start, plain, averaged = (
+        torch.nn.utils.parameters_to_vector(
+            TransformerModel.from_pretrained(main([*fit, *more]).run / "export").parameters()
+        )
+        for more in (["--model.optimizer.lr=0", "--model.optimizer.adamw_lr=0"], [], average)
+    )
+    assert 0 < (averaged - start).norm() < 0.7 * (plain - start).norm()
+
+
+def test_two_processes_score_as_one(pretrained, repository, run_python):
+    given = ["-c", str(pretrained / "config.yaml"), "-c", "configs/trainer/ddp_cpu.yaml", *QUIET]
+    before = metrics(pretrained)
+    kept = {name: value for name, value in before.items() if not name.startswith("val/")}
+    (pretrained / "metrics.json").write_text(json.dumps(kept))  # so that they can only come from the two
+    run_python(str(repository / "cli.py"), "validate", *given, "--ckpt_path", "best")
+    after = metrics(pretrained)
+    for score in ("accuracy", "accuracy_baseline", "loss", "bits_per_character"):
+        assert after[f"val/{score}"] == pytest.approx(before[f"val/{score}"], abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])

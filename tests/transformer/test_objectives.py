@@ -9,6 +9,7 @@ from lightning_nlp.transformer.objectives import (
     MASK_ID,
     NO_SPANS,
     Causal,
+    Mixture,
     SpanCorruption,
     answer_pair,
     causal,
@@ -115,6 +116,16 @@ def test_a_gap_leaves_heading_and_span():
     empty = np.mean([1 / (18 - first) for first in range(18)])  # both ends are drawn evenly, of 18 places
     assert shorter / 1000 == pytest.approx(0.7 * (1 - empty), abs=0.05)
     assert {12, 29} < near
+
+
+def test_a_mixture_draws_by_shares():
+    generator = np.random.default_rng(0)
+    mixture = Mixture([Causal(), SpanCorruption(all_of_it=False)], [3.0, 1.0])
+    causals = [MASK_ID not in mixture(TEXT, NO_SPANS, 64, generator).tokens for _ in range(1000)]
+    assert np.mean(causals) == pytest.approx(0.75, abs=0.04)
+    for objectives, shares in (([], None), ([Causal()], [1.0, 2.0]), ([Causal()], [-1.0]), ([Causal()], [0.0])):
+        with pytest.raises(ValueError, match=r"objective\.shares has"):
+            Mixture(objectives, shares)
 
 
 def test_salient_spans_are_names_and_numbers_that_are_new():
