@@ -22,6 +22,8 @@ class Seq2SeqConfig(PreTrainedConfig):
         tied: whether output weights are the target vectors, and with one tokenizer for both languages the source
             vectors too (Press & Wolf 2017).
         dropout: share of vectors and states left out in training.
+        word_dropout: share of tokens whose whole vector is left out in training, on both sides, which helps where text
+            is scarce (Gal & Ghahramani 2016; Sennrich & Zhang 2019, section 3.4).
         source_vocab: number of source tokens; null takes it, and what follows, from the data.
         target_vocab: number of target tokens.
         joint: whether both languages have one tokenizer.
@@ -39,6 +41,7 @@ class Seq2SeqConfig(PreTrainedConfig):
     input_feeding: bool = True
     tied: bool = True
     dropout: float = 0.3
+    word_dropout: float = 0.0
     source_vocab: int | None = None
     target_vocab: int | None = None
     joint: bool | None = None
@@ -52,8 +55,9 @@ class Seq2SeqConfig(PreTrainedConfig):
         for name in ("dim", "encoder_dim", "encoder_layers", "decoder_dim", "decoder_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"config.{name} is {getattr(self, name)}, expected 1 or more.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"config.dropout is {self.dropout}, expected a share in [0, 1).")
+        for name in ("dropout", "word_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"config.{name} is {getattr(self, name)}, expected a share in [0, 1).")
 
     @property
     def value_dim(self) -> int:

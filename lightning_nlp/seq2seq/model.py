@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
@@ -120,13 +120,21 @@ class Seq2SeqModel(PreTrainedModel):
 
     def start(self, batch: Batch) -> DecoderState:
         """Reads the source, and returns the state of the decoder before its first step."""
-        states, last = self.encoder(self.source_vectors(batch.source), batch.source_lengths)
+        states, last = self.encoder(self._embedded(batch.source, self.source_vectors), batch.source_lengths)
         return self.decoder.start(states, last, batch.source_lengths)
 
     def forward(self, batch: Batch, **unused: Any) -> BaseModelOutput:
         """Returns `last_hidden_state` [batch, target, output_dim], and the weights of attention as `attentions`."""
-        states, weights = self.decoder(self.target_vectors(batch.read), self.start(batch))
+        states, weights = self.decoder(self._embedded(batch.read, self.target_vectors), self.start(batch))
         return BaseModelOutput(last_hidden_state=states, attentions=(weights,))
+
+    def _embedded(
+        self, tokens: Int[Tensor, "batch length"], vectors: nn.Embedding
+    ) -> Float[Tensor, "batch length dim"]:
+        found = vectors(tokens)
+        if not (self.training and self.config.word_dropout):
+            return found
+        return found * (torch.rand(tokens.shape, device=tokens.device) >= self.config.word_dropout)[:, :, None]
 
     def logits(self, states: Float[Tensor, "... output_dim"]) -> Float[Tensor, "... vocab"]:
         """Returns the scores of all target tokens."""

@@ -226,3 +226,14 @@ def test_an_impossible_config_is_refused():
     ):
         with pytest.raises(ValueError, match=message):
             build(**numbers)
+
+
+def test_word_dropout_leaves_out_whole_vectors_in_training_alone():
+    model, read = build(word_dropout=0.4), []
+    model.encoder.register_forward_pre_hook(lambda _, given: read.append(given[0].detach()))
+    batch = batch_of(model, range(40))
+    is_word = torch.arange(batch.source.shape[1]) < batch.source_lengths[:, None]
+    for training, share in ((True, 0.4), (False, 0.0)):
+        model.train(training)(batch)
+        left_out = (read.pop() == 0).all(dim=2)[is_word]
+        assert float(left_out.float().mean()) == pytest.approx(share, abs=0.08)
