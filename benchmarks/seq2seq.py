@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/seq2seq.json"
 DATA = ROOT.parent / "shared/data"
 JOEY = "2.3.0"
+NOT_NAMED = ["importlib_metadata"]  # what JoeyNMT imports, and does not ask for
 VOCABULARY = 8000  # words of each language at most
 UPDATES = 1200  # of JoeyNMT's training: 20 minutes on two cores; speed is that of the logs on the way
 
@@ -193,7 +194,7 @@ def joey(folder: Path) -> Path:
     if not python.exists():
         run([sys.executable, "-m", "venv", str(folder / "joeynmt")])
         torch = f"torch=={importlib.metadata.version('torch').split('+')[0]}"
-        run([str(python), "-m", "pip", "install", "--quiet", torch, f"joeynmt=={JOEY}"])
+        run([str(python), "-m", "pip", "install", "--quiet", torch, f"joeynmt=={JOEY}", *NOT_NAMED])
     return python
 
 

@@ -3,6 +3,9 @@
     python benchmarks/transformer.py --parts a5 --keep runs/a5       pretrain, finetune, ask: an hour
     python benchmarks/transformer.py --parts table --keep runs/a5    no pretraining, synthesizer, perceiver at a quarter
                                                                      of the steps, and London: an hour
+    python benchmarks/transformer.py --parts wikipedia --keep runs/a5
+                                                                     pretrain_wikipedia, and HuggingFace's GPT-2 of its
+                                                                     size for as many seconds: an hour and a quarter
     python benchmarks/transformer.py --parts speed [--mingpt CODE]   training tokens a second beside HuggingFace's GPT-2
                                                                      and minGPT (checkout of karpathy/minGPT): 5 minutes
 Accuracy is exact match on birth_dev, looked at once when all is trained. Speed: the same documents of wiki.txt for all,
@@ -12,6 +15,7 @@ a document a row, float32, uncompiled, and once more compiled under bfloat16; th
 
 import argparse
 import datetime
+import gzip
 import importlib.metadata
 import json
 import os
@@ -28,7 +32,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/transformer.json"
-DATA = ROOT.parent / "shared/data/cs224n_a5"
+SHARED = ROOT.parent / "shared/data"
+DATA = SHARED / "cs224n_a5"
 ROWS, CONTEXT = 32, 128
 SIZES = {"dim": 256, "layers": 4, "heads": 4, "context": CONTEXT}
 VARIANTS = {
@@ -117,6 +122,97 @@ def table(folder: Path) -> None:
         report(f"a5, {name}, a quarter of the steps", found, seconds_fit=round(seconds, 1))
 
 
+def articles(file: Path) -> Iterator[str]:
+    """Yields the articles of a dump: lines from one first heading (` = Title = `) to the next."""
+    lines: list[str] = []
+    with gzip.open(file, "rt", encoding="utf-8") as stream:
+        for line in map(str.strip, stream):
+            if line.startswith("= ") and not line.startswith("= =") and lines:
+                yield "\n".join(lines)
+                lines = []
+            if line:
+                lines.append(line)
+    yield "\n".join(lines)
+
+
+def write_articles(folder: Path) -> dict[str, str]:
+    """Writes Wikipedia as JSON lines, every hundredth article held back for validation, and WikiText-2's for test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {split: folder / f"{split}.jsonl" for split in ("train", "validation", "test")}
+    with files["train"].open("w") as train, files["validation"].open("w") as validation:
+        for number, text in enumerate(articles(SHARED / "english_corpus/wikipedia.raw.txt.gz")):
+            print(json.dumps({"text": text}), file=train if number % 100 else validation)
+    with files["test"].open("w") as test:
+        for text in articles(SHARED / "wikitext2/wiki.valid.tokens.gz"):
+            print(json.dumps({"text": text}), file=test)
+    return {split: str(file) for split, file in files.items()}
+
+
+def wikipedia(folder: Path) -> None:
+    """Bits a character of held-back articles, ours and those of HuggingFace's GPT-2 after as many seconds."""
+    home = folder / "wikipedia"
+    files = json.dumps(write_articles(home))
+    if not (home / "latest/metrics.json").exists():
+        given = ["-c", "configs/transformer/pretrain_wikipedia.yaml", "--data.path", "json", "--data.name", "null"]
+        where = ["--data.data_files", files, "--trainer.default_root_dir", str(home), "--trainer.logger", "false"]
+        command("fit", *given, *where)
+    run = (home / "latest").resolve()
+    for step in ("validate", "test"):  # all of the held-back articles, of which training scores some
+        whole = ["--trainer.limit_val_batches", "1.0", "--trainer.logger", "false"]
+        command(step, "-c", str(run / "config.yaml"), "--ckpt_path", "best", *whole)
+    costs = json.loads((run / "metrics.json").read_text())
+    scores = {key: costs[key] for key in costs if key.endswith(("bits_per_character", "perplexity"))}
+    wanted = ("seconds/fit", "throughput/train", "parameters", "flops/utilisation")
+    report("wikipedia, pretrain_wikipedia", scores | {key: costs[key] for key in wanted})
+    report("wikipedia, HuggingFace GPT-2", huggingface_on_wikipedia(run, home, costs["seconds/fit"]))
+
+
+def huggingface_on_wikipedia(run: Path, home: Path, seconds: float) -> dict[str, Any]:
+    """Trains GPT-2 of our size on our tokens, text after text in rows that are full, as its documentation has it."""
+    import numpy as np
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from lightning_nlp.transformer import TransformerModel
+    from lightning_nlp.transformer.data import text_batches
+    from lightning_nlp.transformer.metrics import text_scores
+
+    ours = TransformerModel.from_pretrained(run / "export")
+    sizes = {"n_embd": ours.config.dim, "n_layer": ours.config.layers, "n_head": ours.config.heads}
+    context, eos = ours.config.context, ours.config.eos_token_id
+    torch.manual_seed(42)
+    model = GPT2LMHeadModel(GPT2Config(**sizes, n_positions=context, vocab_size=ours.config.vocab_size))
+    encode = ours.tokenizer.backend_tokenizer.encode_batch_fast
+    texts = [json.loads(line)["text"] for line in (home / "train.jsonl").open()]
+    parts = (texts[start : start + 1000] for start in range(0, len(texts), 1000))
+    encoded = (one.ids for part in parts for one in encode(part, add_special_tokens=False))
+    flat = np.fromiter((token for ids in encoded for token in (*ids, eos)), np.int64)
+    rows = torch.from_numpy(flat[: len(flat) // context * context].reshape(-1, context))
+    optimizer = torch.optim.AdamW(model.parameters(), 6e-4, weight_decay=0.1)
+    began, trained = time.perf_counter(), 0
+    while (passed := (time.perf_counter() - began) / seconds) < 1:
+        optimizer.param_groups[0]["lr"] = 6e-4 * min(1, passed / 0.02, 1.02 - passed)
+        batch = rows[torch.randint(len(rows), (ROWS,))]
+        model(batch, labels=batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        trained += batch.numel()
+    found: dict[str, Any] = {"seconds/fit": seconds, "throughput/train": trained / seconds}
+    model.eval()
+    for split, name in (("validation", "val"), ("test", "test")):
+        texts = (json.loads(line)["text"] for line in (home / f"{split}.jsonl").open())
+        sums = np.zeros(3)
+        for batch, characters in text_batches(texts, ours.tokenizer, context, context):
+            with torch.no_grad():
+                logits = model(batch.tokens).logits.flatten(0, 1)
+            loss = torch.nn.functional.cross_entropy(logits, batch.targets.flatten(), reduction="sum")
+            sums += (float(loss), int((batch.targets != -100).sum()), characters)
+        scores = text_scores(*sums.tolist())
+        found |= {f"{name}/{key}": scores[key] for key in ("bits_per_character", "perplexity")}
+    return found | {"parameters": sum(weight.numel() for weight in model.parameters())}
+
+
 def rate(batches: Iterator[Any], loss_of: Callable[[Any], Any], optimizer: Any, bf16: bool) -> float:
     """Returns non-padding tokens a second of training steps, the median of those after the first four."""
     import torch
@@ -198,9 +294,11 @@ def speed(folder: Path, mingpt: Path | None) -> None:
     report("speed, training tokens/s", found, sizes=f"4 layers of 256, {ROWS} rows of {CONTEXT}, {vocab} tokens")
 
 
+PARTS = ("a5", "table", "wikipedia", "speed")
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", nargs="+", choices=("a5", "table", "speed"), default=["a5", "table", "speed"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="of trained models: used when there, else trained")
     parser.add_argument("--mingpt", type=Path, metavar="CODE", help="checkout of karpathy/minGPT")
     arguments = parser.parse_args()
@@ -209,5 +307,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         place = (arguments.keep or Path(scratch)).resolve()
         place.mkdir(parents=True, exist_ok=True)
+        run: dict[str, Callable[[Path], None]] = {"a5": a5, "table": table, "wikipedia": wikipedia}
         for part in arguments.parts:
-            {"a5": a5, "table": table, "speed": lambda kept: speed(kept, arguments.mingpt)}[part](place)
+            {**run, "speed": lambda kept: speed(kept, arguments.mingpt)}[part](place)
