@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule
 from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint, StreamedCheckpoints
 from lightning_nlp.training.determinism import ReseedEachBatch
 from lightning_nlp.training.export import ExportBest
+from lightning_nlp.training.fused import ClipFused
 from lightning_nlp.training.hyperparameters import make_plain
 from lightning_nlp.training.measure import Measure
 from lightning_nlp.training.per_token import PerToken
@@ -30,6 +31,7 @@ from lightning_nlp.training.schedules import (
 __all__ = [
     "FINISHING",
     "BestCheckpoint",
+    "ClipFused",
     "Constant",
     "Cosine",
     "Cyclical",
@@ -73,6 +75,7 @@ def callbacks(
     return [
         RunFolder(run, config),
         ReseedEachBatch(),
+        ClipFused(),
         PredictionWriter(),
         best,
         LastCheckpoint(),

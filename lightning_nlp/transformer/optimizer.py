@@ -37,7 +37,7 @@ class MuonAdamW(Optimizer):
         if matrices:
             self.parts["muon"] = Muon(matrices, lr=lr, momentum=momentum, weight_decay=weight_decay)
         if others:
-            self.parts["adamw"] = AdamW(others, lr=adamw_lr, betas=betas, weight_decay=weight_decay)
+            self.parts["adamw"] = AdamW(others, lr=adamw_lr, betas=betas, weight_decay=weight_decay, fused=True)
         super().__init__([group for part in self.parts.values() for group in part.param_groups], {})
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
