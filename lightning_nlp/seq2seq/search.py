@@ -111,9 +111,8 @@ def greedy_search(
     written: list[list[int]] = [[] for _ in found]
     for length in range(int(max_lengths.max()) + 1):
         log_probs, state = step(last[:, None], state)
-        log_probs = allowed(log_probs, length, settings.min_length, max_lengths[rows], ends)[:, 0]
-        best, last = log_probs.max(1)
-        scores = scores + best
+        best, tokens = likeliest(log_probs, 1, length, settings.min_length, max_lengths[rows], ends)
+        last, scores = tokens[:, 0, 0], scores + best[:, 0, 0]
         ended = last == ends.eos
         for row, token, score, end in zip(rows.tolist(), last.tolist(), scores.tolist(), ended.tolist()):
             if end:
@@ -129,25 +128,28 @@ def greedy_search(
     return found  # type: ignore[return-value]
 
 
-def allowed(
+def likeliest(
     log_probs: Float[Tensor, "batch beam vocab"],
+    count: int,
     length: int,
     min_length: int,
     max_lengths: Int[Tensor, "batch"],
     ends: Ends,
-) -> Float[Tensor, "batch beam vocab"]:
-    """Rules out what may not be the next token: what is never written, an end too early, anything else too late."""
-    never = log_probs.new_full((), float("-inf"))
-    log_probs = log_probs.float().clone()
-    log_probs[:, :, [ends.bos, *ends.never]] = never
-    if length < min_length:
-        log_probs[:, :, ends.eos] = never
+) -> tuple[Float[Tensor, "batch beam count"], Int[Tensor, "batch beam count"]]:
+    """Returns the likeliest next tokens of each hypothesis, the best first, and their log-probabilities.
+
+    What may not come next has -inf: what is never written, an end too early, anything else too late. So many more are
+    looked at as can be ruled out, which spares a copy of all log-probabilities.
+    """
+    ruled_out = [ends.bos, *ends.never, *([ends.eos] if length < min_length else [])]
+    best, tokens = log_probs.float().topk(min(count + len(ruled_out), log_probs.shape[2]), dim=2)
+    best = best.masked_fill(torch.isin(tokens, tokens.new_tensor(ruled_out)), float("-inf"))
     must_end = length >= max_lengths
     if must_end.any():
-        end = log_probs[:, :, ends.eos].clone()
-        log_probs[must_end] = never
-        log_probs[:, :, ends.eos] = end
-    return log_probs
+        best[must_end], tokens[must_end, :, 0] = float("-inf"), ends.eos
+        best[must_end, :, 0] = log_probs[must_end, :, ends.eos].float()
+    best, order = best.topk(min(count, best.shape[2]), dim=2)
+    return best, tokens.gather(2, order)
 
 
 class Alive(NamedTuple):
@@ -205,8 +207,10 @@ def beam_search(
     length = 0
     while len(alive.rows):
         log_probs, state = step(alive.tokens[:, :, -1], state)
-        log_probs = allowed(log_probs, length, settings.min_length, max_lengths[alive.rows], ends)
-        parents, tokens, scores = best_continuations(alive.scores, log_probs, settings.beam)
+        limits = (length, settings.min_length, max_lengths[alive.rows], ends)
+        parents, tokens, scores = best_continuations(
+            alive.scores, *likeliest(log_probs, settings.beam, *limits), settings.beam
+        )
         is_kept = (torch.arange(tokens.shape[1], device=device) < alive.width[:, None]) & scores.isfinite()
         ended = is_kept & (tokens == ends.eos)
         length += 1
@@ -220,13 +224,15 @@ def beam_search(
 
 
 def best_continuations(
-    scores: Float[Tensor, "batch beam"], log_probs: Float[Tensor, "batch beam vocab"], count: int
+    scores: Float[Tensor, "batch beam"],
+    log_probs: Float[Tensor, "batch beam choices"],
+    tokens: Int[Tensor, "batch beam choices"],
+    count: int,
 ) -> tuple[Int[Tensor, "batch count"], Int[Tensor, "batch count"], Float[Tensor, "batch count"]]:
     """Returns the best pairs of hypothesis and next token, and their scores, the best first."""
-    vocab = log_probs.shape[2]
     total = (scores[:, :, None] + log_probs).flatten(1)
     best, pairs = total.topk(min(count, total.shape[1]), dim=1)
-    return pairs // vocab, pairs % vocab, best
+    return pairs // tokens.shape[2], tokens.flatten(1).gather(1, pairs), best
 
 
 def collect(

@@ -49,7 +49,7 @@ def test_it_learns_the_sample_world(trained):
     assert found["throughput/unit"] == "target tokens/s"
     texts, references = [row["source"] for row in TEST], [row["target"] for row in TEST]
     model = Seq2SeqModel.from_pretrained(trained / "export").eval()
-    assert corpus_bleu(model.translate(texts), [references]).score == pytest.approx(found["test/bleu"], abs=1e-6)
+    assert corpus_bleu(model.translate(texts), [references]).score == pytest.approx(found["test/bleu"], abs=1e-4)
 
 
 def test_it_reads_the_source(trained):
