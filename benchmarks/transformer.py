@@ -1,6 +1,6 @@
 """The transformer on CS224N's assignment 5, and its speed beside others; rows append to results/transformer.json.
 
-    python benchmarks/transformer.py --parts a5 --keep runs/a5       pretrain, finetune, ask: an hour
+    python benchmarks/transformer.py --parts a5 --keep runs/a5       pretrain, finetune, ask: 35 minutes
     python benchmarks/transformer.py --parts table --keep runs/a5    no pretraining, synthesizer, perceiver at a quarter
                                                                      of the steps, and London: an hour
     python benchmarks/transformer.py --parts wikipedia --keep runs/a5
@@ -277,10 +277,9 @@ def speed(folder: Path, mingpt: Path | None) -> None:
         model = GPT(config).train()
         if compiled:
             model.compile()
-        targets = {"ignore_index": -1}
 
         def loss_of(batch: Any) -> Any:
-            return model(batch.tokens, batch.targets.masked_fill(batch.targets == -100, targets["ignore_index"]))[1]
+            return model(batch.tokens, batch.targets.masked_fill(batch.targets == -100, -1))[1]
 
         return rate(padded(), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
 
