@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Int
 from pytorch_lightning.utilities import rank_zero_info
+from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -14,7 +17,7 @@ from lightning_nlp.data.dictionary import learn_dictionary
 from lightning_nlp.data.module import SourcedData
 from lightning_nlp.data.samplers import TokenBudgetBatches
 from lightning_nlp.data.tokenizers import TokenizerKind, tokenizer_from_json, tokenizer_to_json, train_tokenizer
-from lightning_nlp.seq2seq.batch import Bitext, Side
+from lightning_nlp.seq2seq.batch import EOS, Bitext, Side
 
 TRAIN, DICTIONARY, DROPPED = "train.npz", "dictionary.json", "dropped.json"
 SOURCE_TOKENIZER, TARGET_TOKENIZER = "source_tokenizer.json", "target_tokenizer.json"
@@ -157,6 +160,13 @@ class Seq2SeqData(SourcedData):
                 f"{dropped['too_long']:,} longer than max_tokens {self.max_tokens}, {dropped['uneven']:,} with a side "
                 f"{self.max_length_ratio:g} times longer than the other."
             )
+
+    def target_counts(self) -> Int[Tensor, "vocab"]:
+        """Returns how often each target token is to be written in training, the end once a sentence."""
+        target = load_bitext(self.prepared / TRAIN).target
+        counts = np.bincount(target.tokens, minlength=len(self.tokenizers[1]))
+        counts[EOS] += len(target.lengths)
+        return torch.from_numpy(counts)
 
     def train_dataloader(self) -> DataLoader:
         """Returns batches of pairs of similar length, others each epoch."""

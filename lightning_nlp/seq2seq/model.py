@@ -96,6 +96,18 @@ class Seq2SeqModel(PreTrainedModel):
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    def use_counts(self, counts: Int[Tensor, "vocab"]) -> None:
+        """Lets a new model begin with how often each target token is written, as biases (log frequencies).
+
+        Otherwise attentional states learn it first: they saturate, and attention begins a thousand steps later.
+
+        Args:
+            counts: of target tokens, ends among them; tokens that were never seen count as seen once.
+        """
+        bias = self.output_bias if self.config.tied else self.output.bias
+        seen = counts.clamp(min=1).to(bias)
+        bias.data.copy_((seen / seen.sum()).log())
+
     # -- tokenizers -------------------------------------------------------------------------------------------------
 
     @property

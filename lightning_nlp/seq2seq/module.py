@@ -87,6 +87,7 @@ class Seq2Seq(PerToken):
         self.model = Seq2SeqModel(self.config)
         if fresh:
             self.model.tokenizers, self.dictionary = self.data.tokenizers, self.data.dictionary
+            self.model.use_counts(self.data.target_counts())
 
     def configure_optimizers(self) -> Any:
         """Calls what was given."""

@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from lightning_nlp.seq2seq.batch import Bitext, Side
+from lightning_nlp.seq2seq.batch import EOS, Bitext, Side
 from lightning_nlp.seq2seq.data import Seq2SeqData, encode, load_bitext, save_bitext
 
 
@@ -33,6 +33,14 @@ def test_pairs_come_back_in_batches_of_similar_length(tmp_path):
         written = [data.tokenizers[1].convert_ids_to_tokens(row[row > 3]) for row in batch.written]
         seen += list(zip(map(" ".join, words), map(" ".join, written)))
     assert sorted(seen) == sorted(zip(sources, targets))
+
+
+def test_target_counts_are_those_of_what_is_written(tmp_path):
+    data = bitext_data(tmp_path, ["a b c", "a", "b b"], ["x y y", "y x z", "z"], joint=False)
+    written = np.concatenate([batch.written[batch.is_token()] for batch, _ in data.train_dataloader()])
+    counts = data.target_counts()
+    assert counts.tolist() == np.bincount(written, minlength=len(data.tokenizers[1])).tolist()
+    assert counts[EOS] == 3
 
 
 def test_pairs_left_out_are_counted(tmp_path, caplog):

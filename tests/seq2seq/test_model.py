@@ -200,6 +200,26 @@ def test_folder_holds_all(tmp_path, joint, pieces):
     assert (tmp_path / "target_tokenizer").exists() != joint
 
 
+def test_half_precision_translates_nearly_the_same(tmp_path):
+    """As transformers loads any model; scores are those of bfloat16, about three digits."""
+    build().save_pretrained(tmp_path)
+    whole, half = (AutoModel.from_pretrained(tmp_path, dtype=kind).eval() for kind in (torch.float32, torch.bfloat16))
+    search = Search(beam=3, min_length=5, max_ratio=0.0, max_extra=5)  # all translations have one length
+    for one, other in zip(whole.translations(SOURCES[:8], search), half.translations(SOURCES[:8], search)):
+        assert other[0].score == pytest.approx(one[0].score, rel=0.02)
+    assert half.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_new_model_can_begin_with_how_frequent_tokens_are(tied):
+    model = build(tied=tied)
+    counts = torch.arange(len(model.tokenizers[1]))
+    model.use_counts(counts)
+    guess = model.logits(torch.zeros(1, model.config.output_dim)).softmax(1)[0]
+    torch.testing.assert_close(guess[1:], counts[1:] / (counts.sum() + 1))
+    assert 0 < guess[0] == guess[1]  # never seen counts as seen once
+
+
 def test_an_unknown_token_is_copied_from_where_the_decoder_looks():
     """Trained by hand to write only unknown tokens, it must give back words of the source."""
     model = build(tied=False, joint=False)

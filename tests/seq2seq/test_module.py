@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from sacrebleu import corpus_bleu
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.seq2seq import Seq2Seq, Seq2SeqConfig, Seq2SeqModel
+from lightning_nlp.seq2seq.batch import EOS
 from lightning_nlp.seq2seq.search import Search
 
 SAMPLE = ["-c", "configs/seq2seq/sample.yaml"]
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 TEST = sample_rows("translations", "test")
+TARGETS = [row["target"] for row in sample_rows("translations", "train")]
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,18 @@ def test_it_learns_the_sample_world(trained):
     texts, references = [row["source"] for row in TEST], [row["target"] for row in TEST]
     model = Seq2SeqModel.from_pretrained(trained / "export").eval()
     assert corpus_bleu(model.translate(texts), [references]).score == pytest.approx(found["test/bleu"], abs=1e-4)
+
+
+def test_training_begins_with_the_frequencies_of_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIGHTNING_NLP_CACHE", str(tmp_path / "cache"))
+    options = ["--trainer.max_steps=1", "--model.scheduler=null", "--model.optimizer.lr=0"]
+    run = tmp_path / main(["fit", *SAMPLE, *QUIET, *options]).run
+    model = Seq2SeqModel.from_pretrained(run / "export")
+    written = Counter(tokens for row in model.tokenizers[1](TARGETS).input_ids for tokens in row)
+    expected = torch.tensor([max(1, written[number]) for number in range(len(model.output_bias))])
+    expected[EOS] = len(TARGETS)
+    torch.testing.assert_close(model.output_bias.softmax(0), expected / expected.sum())
 
 
 def test_it_reads_the_source(trained):
