@@ -86,10 +86,11 @@ print(json.dumps({"seconds": time.perf_counter() - began, "sentences": len(found
 
 OUR_DECODE = """
 import json, sys, time
+import torch
 from lightning_nlp.seq2seq import Seq2SeqModel
 from lightning_nlp.seq2seq.search import Search
 folder, source, out = sys.argv[1:]
-model, search = Seq2SeqModel.from_pretrained(folder).eval(), Search(beam=5)
+model, search = Seq2SeqModel.from_pretrained(folder, dtype=torch.bfloat16).eval(), Search(beam=5)
 began = time.perf_counter()
 with open(source, encoding="utf-8") as stream:
     texts = [line.rstrip("\\n") for line in stream]

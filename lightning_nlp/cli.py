@@ -3,6 +3,7 @@
 python cli.py {fit,validate,test,predict} -c configs/<family>/<name>.yaml [--dotted.key value]
 """
 
+import gc
 import os
 import re
 import shlex
@@ -267,6 +268,14 @@ class NLPCLI(LightningCLI):
         if subcommand == "predict":
             arguments["return_predictions"] = False  # they go to the file; memory stays flat
         return arguments
+
+    def before_predict(self) -> None:
+        """Keeps Python from searching the model and all libraries for garbage again and again while it reads."""
+        gc.freeze()
+
+    def after_predict(self) -> None:
+        """Takes that back: a program that calls `main` goes on."""
+        gc.unfreeze()
 
     def after_fit(self) -> None:
         """Says where the results are."""

@@ -44,7 +44,7 @@ class SummedCrossEntropy(torch.autograd.Function):
         """Returns the sum; leaves the gradient in the logits, where one is wanted."""
         wanted = bool(ctx.needs_input_grad[0])
         logits = logits.contiguous()
-        losses = torch.empty(len(logits))
+        losses = torch.empty(len(logits), dtype=torch.float32)
         given = (logits, targets.contiguous(), losses)
         call(load_loop(), typed(NAME, logits.dtype), given, (*logits.shape, int(wanted)), [smoothing])
         ctx.gradient = logits if wanted else None

@@ -69,16 +69,16 @@ class Block(NamedTuple):
     Attributes:
         lines: as they stand in the file.
         places: which of them are syntactic words, leaving out multiword tokens and empty nodes.
-        rows: the ten columns of each word.
+        fields: the ten columns of each word, word after word.
     """
 
     lines: list[str]
     places: list[int]
-    rows: list[list[str]]
+    fields: list[str]
 
     def column(self, number: int) -> list[str]:
         """Returns a column of all words."""
-        return [row[number] for row in self.rows]
+        return self.fields[number :: len(COLUMNS)]
 
     def with_columns(self, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
         """Returns the block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
@@ -92,11 +92,14 @@ class Block(NamedTuple):
             ValueError: a list has another length than the sentence.
         """
         lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
-        if any(length != len(self.rows) for length in lengths):
-            raise ValueError(f"The sentence has {len(self.rows)} words, but the columns to write have {lengths}.")
-        lines = self.lines.copy()
-        for place, row, head, deprel, tag in zip(self.places, self.rows, heads, deprels, upos or self.column(UPOS)):
-            lines[place] = "\t".join([*row[:UPOS], tag, *row[UPOS + 1 : HEAD], str(head), deprel, *row[DEPREL + 1 :]])
+        if any(length != len(self.places) for length in lengths):
+            raise ValueError(f"The sentence has {len(self.places)} words, but the columns to write have {lengths}.")
+        lines, fields, width = self.lines.copy(), self.fields.copy(), len(COLUMNS)
+        fields[HEAD::width], fields[DEPREL::width] = map(str, heads), deprels
+        if upos is not None:
+            fields[UPOS::width] = upos
+        for number, place in enumerate(self.places):
+            lines[place] = "\t".join(fields[number * width : (number + 1) * width])
         return "\n".join(lines)
 
 
@@ -104,21 +107,21 @@ def taken_apart(block: str) -> Block:
     """Returns the parts of a sentence block.
 
     Args:
-        block: a sentence as `read_conllu` yields it.
+        block: a well-formed sentence as `read_conllu` yields it.
     """
     lines = block.split("\n")
-    fields = [line.split("\t") for line in lines]
-    places = [place for place, (first, *_) in enumerate(fields) if first.isdecimal()]
-    return Block(lines, places, [fields[place] for place in places])
+    places = [place for place, line in enumerate(lines) if line.partition("\t")[0].isdecimal()]
+    return Block(lines, places, "\t".join([lines[place] for place in places]).split("\t"))
 
 
 def words(block: str) -> list[list[str]]:
     """Returns the ten columns of every syntactic word of a block, leaving out multiword tokens and empty nodes.
 
     Args:
-        block: a sentence as `read_conllu` yields it.
+        block: a well-formed sentence as `read_conllu` yields it.
     """
-    return taken_apart(block).rows
+    fields, width = taken_apart(block).fields, len(COLUMNS)
+    return [fields[place : place + width] for place in range(0, len(fields), width)]
 
 
 def checked(block: str, where: str, first_line: int = 1) -> Block:
@@ -132,19 +135,17 @@ def checked(block: str, where: str, first_line: int = 1) -> Block:
     Raises:
         ValueError: as `check_format`.
     """
-    lines = block.split("\n")
+    lines, width = block.split("\n"), len(COLUMNS)
     comments = 0
     while comments < len(lines) and lines[comments].startswith("#"):
         comments += 1
-    rows = [line.split("\t") for line in lines[comments:]]
-    if rows and all(map(_is_plain, rows, NUMBERS)) and len(rows) <= len(NUMBERS):
-        return Block(lines, list(range(comments, len(lines))), rows)
+    rows = lines[comments:]
+    fields = "\t".join(rows).split("\t")
+    is_table = len(fields) == width * len(rows) and max(row.count("\t") for row in rows) < width
+    if is_table and fields[::width] == NUMBERS[: len(rows)]:
+        return Block(lines, list(range(comments, len(lines))), fields)
     check_format(block, where, first_line)  # tokens of several words and empty nodes, or a fault
     return taken_apart(block)
-
-
-def _is_plain(row: list[str], number: str) -> bool:
-    return row[0] == number and len(row) == len(COLUMNS)
 
 
 def check(block: str, where: str, first_line: int = 1) -> None:
@@ -186,23 +187,26 @@ def check_format(block: str, where: str, first_line: int = 1) -> None:
     Raises:
         ValueError: the first fault, with its line and `sent_id`.
     """
-    sentence, count = _sentence(block), 0
+    count = 0
     for line, fields in _rows(block, first_line):
-        place = f"{where}, line {line}{sentence}"
         if len(fields) != len(COLUMNS):
-            raise _fault(place, f"{len(fields)} tab-separated columns. Expected 10 ({' '.join(COLUMNS)})")
+            columns = f"{len(fields)} tab-separated columns. Expected 10 ({' '.join(COLUMNS)})"
+            raise _fault(f"{where}, line {line}{_sentence(block)}", columns)
         if not _may_follow(fields[0], count):
-            raise _fault(place, f"the ID is {fields[0]!r} after word {count}. Expected {count + 1}")
+            identifier = f"the ID is {fields[0]!r} after word {count}. Expected {count + 1}"
+            raise _fault(f"{where}, line {line}{_sentence(block)}", identifier)
         count += fields[0].isdecimal()
     if not count:
-        raise _fault(f"{where}, line {first_line}{sentence}", "the sentence has no words")
+        raise _fault(f"{where}, line {first_line}{_sentence(block)}", "the sentence has no words")
 
 
 def _may_follow(identifier: str, word: int) -> bool:
     """Whether an ID may come next after `word` words: the next word, a token begun by it, or an empty node."""
+    if identifier == str(word + 1):
+        return True
     other = OTHER_ID.fullmatch(identifier)
     if other is None:
-        return identifier == str(word + 1)
+        return False
     if other["before"]:
         return int(other["before"]) == word
     return int(other["first"]) == word + 1 <= int(other["last"])

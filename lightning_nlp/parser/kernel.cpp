@@ -16,15 +16,16 @@ enum Arcs { ARCS, LAST_ARC, NO_ARC };  // two words on the stack; the root and t
 
 static const float NEVER = -std::numeric_limits<float>::infinity();
 
+template <class T>
 struct Weights {
-    const float* words;      // [batch, width, PLACES, HIDDEN]
-    const float* labels;     // [LABELS + 1, CHILDREN, HIDDEN]
-    const float* out;        // [HIDDEN, WIDTH]
+    const T* words;          // [batch, width, PLACES, HIDDEN]
+    const T* labels;         // [LABELS + 1, CHILDREN, HIDDEN]
+    const T* out;            // [HIDDEN / PAIR, WIDTH, PAIR]
     const float* bias;       // [WIDTH]
     float barred[3][WIDTH];  // 0 or minus infinity for each class: ARCS, LAST_ARC, NO_ARC
 
     // `allowed` [2, LABELS] tells labels of arcs from a word, and from the root.
-    Weights(const float* words, const float* labels, const float* out, const float* bias, const uint8_t* allowed)
+    Weights(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed)
         : words(words), labels(labels), out(out), bias(bias) {
         std::fill(&barred[0][0], &barred[0][0] + 3 * WIDTH, NEVER);
         for (auto& state : barred) state[SHIFT_] = state[SWAP_] = 0.f;
@@ -104,16 +105,18 @@ struct State {
 
 // -- parsing ----------------------------------------------------------------------------------------------------------
 
+template <class T>
 struct Parser {
-    const Weights& weights;
-    const float* words;  // [width, PLACES, HIDDEN]
+    const Weights<T>& weights;
+    const T* words;  // [width, PLACES, HIDDEN]
     State state;
     float* scores;  // [nothing + 1]
-    alignas(64) float hidden[HIDDEN], score[WIDTH];
+    alignas(64) T hidden[HIDDEN];
+    alignas(64) float score[WIDTH];
 
     void read_state() {
         const State::Places places = state.places();
-        const float* row[PLACES + CHILDREN];
+        const T* row[PLACES + CHILDREN];
         for (int place = 0; place < PLACES; place++)
             row[place] = words + ((long)places.word[place] * PLACES + place) * HIDDEN;
         for (int child = 0; child < CHILDREN; child++)
@@ -121,13 +124,13 @@ struct Parser {
         int unit = 0;
         for (; unit + LANES <= HIDDEN; unit += LANES) {
             vec sum = {};
-            for (const float* of : row) sum += load(of + unit);
+            for (const T* of : row) sum += load(of + unit);
             store(hidden + unit, sum > 0.f ? sum : vec{});
         }
         for (; unit < HIDDEN; unit++) {
             float sum = 0;
-            for (const float* of : row) sum += of[unit];
-            hidden[unit] = std::max(sum, 0.f);
+            for (const T* of : row) sum += load_one(of + unit);
+            store_one(hidden + unit, std::max(sum, 0.f));
         }
     }
 
@@ -135,10 +138,10 @@ struct Parser {
     int best_class() {
         vec sum[WIDTH / LANES];
         for (int c = 0; c < WIDTH / LANES; c++) sum[c] = load(weights.bias + LANES * c);
-        for (int unit = 0; unit < HIDDEN; unit++) {
-            const vec x = hidden[unit] - vec{};
-            const float* row = weights.out + (long)unit * WIDTH;
-            for (int c = 0; c < WIDTH / LANES; c++) sum[c] += x * load(row + LANES * c);
+        for (int unit = 0; unit < HIDDEN; unit += PAIR<T>) {
+            const T* row = weights.out + (long)unit * WIDTH;
+            for (int c = 0; c < WIDTH / LANES; c++)
+                sum[c] = multiply_add(hidden + unit, row + LANES * PAIR<T> * c, sum[c]);
         }
         const float* barred = weights.barred[state.arcs()];
         for (int c = 0; c < WIDTH / LANES; c++) store(score + LANES * c, sum[c] + load(barred + LANES * c));
@@ -175,17 +178,29 @@ struct Parser {
     }
 };
 
-// Parses all sentences. `heads`, `labels` (plus 1, 0 for none) and `scores` have `width` places a sentence, by word: the
-// root is place 0 and the last place stands for no word; labels must come as zeros.
-extern "C" void parse(const float* words, const float* labels, const float* out, const float* bias,
-                      const uint8_t* allowed, const int64_t* lengths, long batch, long width, int threads,
-                      int64_t* heads, int64_t* found, float* scores) {
-    const Weights weights(words, labels, out, bias, allowed);
+template <class T>
+static void parse(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed,
+                  const int64_t* lengths, long batch, long width, long threads, int64_t* heads, int64_t* found,
+                  float* scores) {
+    const Weights<T> weights(words, labels, out, bias, allowed);
     run_parts(batch, threads, [&](long b) {
         const State state(lengths[b], width - 1, heads + b * width, found + b * width);
-        Parser{weights, words + b * width * PLACES * HIDDEN, state, scores + b * width}.run();
+        Parser<T>{weights, words + b * width * PLACES * HIDDEN, state, scores + b * width}.run();
     });
 }
+
+// Parse all sentences. `heads`, `labels` (plus 1, 0 for none) and `scores` have `width` places a sentence, by word: the
+// root is place 0 and the last place stands for no word; labels must come as zeros.
+#define PARSE(NAME, T)                                                                                                \
+    extern "C" void NAME(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed,    \
+                         const int64_t* lengths, int64_t* heads, int64_t* found, float* scores, long batch,           \
+                         long width, long threads) {                                                                  \
+        parse(words, labels, out, bias, allowed, lengths, batch, width, threads, heads, found, scores);               \
+    }
+PARSE(float32_parse, float)
+#if defined(__AVX512BF16__) && HIDDEN % 16 == 0
+PARSE(bfloat16_parse, Bfloat)
+#endif
 
 // -- learning ---------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The compiled loops of parsing and of the oracle, `kernel.cpp`: as `TransitionScorer` in torch, in less time."""
 
 import ctypes
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -10,13 +11,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightning_nlp.native import load_library
+from lightning_nlp.native import LANES, LONG, POINTER, call, load_library, typed
 from lightning_nlp.parser.decisions import Decisions
 from lightning_nlp.parser.oracle import Oracle
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-LANES = 16  # classes are filled up to a multiple of a vector register
-POINTER, LONG, INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+INT = ctypes.c_int
 
 
 @cache
@@ -26,17 +26,17 @@ def load_kernel(places: int, children: int, hidden: int, labels: int, labelled: 
     numbers = {**sizes, "LABELLED": int(labelled), "SWAP": int(swap)}
     library = load_library(SOURCE, numbers, "The loops of parsing are not compiled")
     if library is not None:
-        library.parse.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 3
         library.follow.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 5
-        library.parse.restype = library.follow.restype = None
+        library.follow.restype = None
     return library
 
 
 def kernel_decisions(
     library: ctypes.CDLL,
-    words: Float[Tensor, "rows hidden"],
+    tables: Iterable[Float[Tensor, "sentences rows hidden"]],
     labels: Float[Tensor, "entries hidden"] | None,
     out: torch.nn.Linear,
+    number_type: torch.dtype,
     allowed: Bool[Tensor, "two labels"],
     lengths: Int[Tensor, "batch"],
     width: int,
@@ -45,9 +45,10 @@ def kernel_decisions(
 
     Args:
         library: as from `load_kernel`.
-        words: what each word adds to the hidden layer at each place, sentence by sentence.
+        tables: what each word adds to the hidden layer at each place, of some sentences after the others.
         labels: likewise what the labels of children add; None where they are not looked at.
         out: the layer from hidden units to classes.
+        number_type: of tables and labels, one for which `can_parse`.
         allowed: labels of arcs from a word, and from the root.
         lengths: words of each sentence.
         width: rows of a sentence: root, words, and nothing.
@@ -55,25 +56,30 @@ def kernel_decisions(
     Returns:
         Decisions; labels from 1, 0 where there is none.
     """
-    batch, classes = len(lengths), out.out_features
-    spare = -classes % LANES
-    given = (
-        words.contiguous(),
-        words.new_zeros(1) if labels is None else labels.contiguous(),
-        pad(out.weight.T, (0, spare)).contiguous(),
-        pad(out.bias, (0, spare)).contiguous(),
-        allowed.contiguous(),
-        lengths.contiguous(),
-    )
-    heads = torch.full((batch, width), width - 1)
-    found, scores = torch.zeros_like(heads), words.new_zeros(batch, width)
-    results = (heads, found, scores)
-    library.parse(
-        *(tensor.data_ptr() for tensor in given),
-        *(batch, width, torch.get_num_threads()),
-        *(tensor.data_ptr() for tensor in results),
-    )
+    spare = -out.out_features % LANES
+    heads = torch.full((len(lengths), width), width - 1)
+    results = (heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32))
+    weights = _in_pairs(pad(out.weight.T, (0, spare)).to(number_type))
+    bias, allowed, lengths = pad(out.bias, (0, spare)).float(), allowed.contiguous(), lengths.contiguous()
+    begin = 0
+    for table in tables:
+        end = begin + len(table)
+        given = (table.contiguous(), labels, weights, bias, allowed, lengths[begin:end])
+        found = [result[begin:end] for result in results]
+        call(library, typed("parse", table.dtype), (*given, *found), (end - begin, width))
+        begin = end
     return Decisions(*(result[:, 1 : width - 1] for result in results))
+
+
+def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:
+    """Tells whether there is a loop for this type of numbers: bfloat16 takes a processor that multiplies it."""
+    return hasattr(library, typed("parse", number_type))
+
+
+def _in_pairs(weights: Float[Tensor, "units classes"]) -> Tensor:
+    """Lays out weights as the loop reads them, in bfloat16 those of two units side by side for each class."""
+    pair = 2 if weights.dtype == torch.bfloat16 else 1
+    return weights.view(-1, pair, weights.shape[1]).transpose(1, 2).contiguous()
 
 
 class Examples(NamedTuple):

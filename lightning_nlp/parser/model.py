@@ -103,7 +103,7 @@ class ParserModel(VocabularyModel[Vocabulary]):
         """Returns the trees of a batch, and parts of speech where they are predicted."""
         states, tags = self.encode(batch)
         upos = tags["upos"][:, :, 2:].argmax(2) + 2 if "upos" in tags else None  # neither padding nor unknown
-        return self.scorer.decide(states.float(), batch.lengths), upos
+        return self.scorer.decide(states, batch.lengths), upos
 
     # -- words in, trees out ----------------------------------------------------------------------------------------
 
@@ -146,15 +146,15 @@ class ParserModel(VocabularyModel[Vocabulary]):
 
     def named(self, batch: Batch, decisions: Decisions, upos: Tensor | None) -> list[Parse]:
         """Replaces ids by names."""
-        names = self.vocabulary
-        columns = [column.tolist() for column in decisions]
-        tags = upos.tolist() if upos is not None else None
-        parses = []
-        for number, length in enumerate(batch.lengths.tolist()):
-            heads, labels, scores = (column[number][:length] for column in columns)
-            named = [names.labels[x] if x >= 0 else UNLABELLED[head == 0] for head, x in zip(heads, labels)]
-            parses.append(Parse(heads, named, scores, tags and [names.upos[x - 2] for x in tags[number][:length]]))
-        return parses
+        names, is_word = self.vocabulary, batch.is_word()
+        heads, labels, scores = (column[is_word].tolist() for column in decisions)
+        named = [names.labels[x] if x >= 0 else UNLABELLED[head == 0] for head, x in zip(heads, labels)]
+        tags = None if upos is None else [names.upos[x - 2] for x in upos[is_word].tolist()]
+        ends = batch.lengths.cumsum(0).tolist()
+        return [
+            Parse(heads[begin:end], named[begin:end], scores[begin:end], tags and tags[begin:end])
+            for begin, end in zip([0, *ends], ends)
+        ]
 
 
 def is_tagged(tags: Sequence[str] | None) -> bool:

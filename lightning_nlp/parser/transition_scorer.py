@@ -4,7 +4,7 @@ Chen & Manning 2014, "A Fast and Accurate Dependency Parser using Neural Network
 for every word at every place it may take (section 3.2), for the words of the batch instead of the most frequent ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, dropout, embedding_bag
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
-from lightning_nlp.parser.kernel import Examples, kernel_decisions, kernel_examples, load_kernel
+from lightning_nlp.parser.kernel import Examples, can_parse, kernel_decisions, kernel_examples, load_kernel
 from lightning_nlp.parser.oracle import Oracle, by_word, replay
 from lightning_nlp.parser.transitions import (
     LABEL,
@@ -30,6 +30,8 @@ from lightning_nlp.parser.transitions import (
     initial,
     legal,
 )
+
+TABLE_WORDS = 512  # that a table has when parsing on the CPU
 
 
 class Features(NamedTuple):
@@ -205,14 +207,20 @@ class TransitionScorer(nn.Module):
     @torch.no_grad()
     def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:
         """Takes the best legal transition until all trees are complete; on the CPU in a compiled loop."""
-        table, width = self.table(states).float(), states.shape[1] + 1
-        on_cpu = table.is_cpu and self.out.weight.dtype == torch.float32
-        if on_cpu and (library := load_kernel(*self.numbers)):
-            labels = self.label_table().float() if self.child_places else None
-            found = kernel_decisions(library, table, labels, self.out, self.allowed, lengths, width)
+        library = load_kernel(*self.numbers) if states.is_cpu else None
+        number_type = self.words(states[:0]).dtype  # that of the states, or what autocast makes of it
+        if library and can_parse(library, number_type):
+            labels = self.label_table() if self.child_places else None
+            given = (labels, self.out, number_type, self.allowed, lengths, states.shape[1] + 1)
+            found = kernel_decisions(library, self.tables(states), *given)
         else:
-            found = self.decide_in_torch(table, lengths, width)
+            found = self.decide_in_torch(self.table(states), lengths, states.shape[1] + 1)
         return found._replace(labels=found.labels - 1 if self.labelled else torch.full_like(found.labels, -1))
+
+    def tables(self, states: Float[Tensor, "batch words dim"]) -> Iterator[Float[Tensor, "sentences rows hidden"]]:
+        """Yields the tables of a few sentences at a time, which stay in the processor's cache."""
+        for some in states.split(max(1, TABLE_WORDS // states.shape[1])):
+            yield self.table(some).unflatten(0, (len(some), -1))
 
     @torch.no_grad()
     def decide_in_torch(
@@ -229,7 +237,7 @@ class TransitionScorer(nn.Module):
             Decisions; labels from 1, 0 where there is none.
         """
         state, sentence = initial(lengths, width - 2), torch.arange(len(lengths), device=lengths.device)
-        scores = table.new_zeros(len(lengths), width)
+        scores = torch.zeros(len(lengths), width, dtype=torch.float32, device=table.device)
         while not state.is_final().all():
             rows = self.rows(self.features(state), sentence, width)
             logits = self.scores(table, rows).float().masked_fill(~self.legal(state), float("-inf"))

@@ -55,7 +55,7 @@ class FeedingLoop(torch.autograd.Function):
         states[0], cells[0] = first_state, first_cell
         trace = (
             *(states, cells, torch.empty_like(ahead), ahead.new_empty(time, batch, value)),
-            torch.zeros(time, batch, source),
+            torch.zeros(time, batch, source, dtype=torch.float32),
             *(ahead.new_empty(time, batch, output), ahead.new_zeros(time + 1, batch, output)),
         )
         ctx.sizes = (time, batch, source, hidden, value, output)
@@ -74,7 +74,8 @@ class FeedingLoop(torch.autograd.Function):
         _, batch, _, hidden, _, _ = ctx.sizes
         d_gates, d_contexts = torch.empty_like(activated), torch.empty_like(contexts)
         d_combined = torch.empty_like(d_outputs, memory_format=torch.contiguous_format)
-        d_scores, d_state, d_cell = torch.zeros_like(weights), torch.zeros(batch, hidden), torch.zeros(batch, hidden)
+        d_scores, d_state = torch.zeros_like(weights), torch.zeros(batch, hidden, dtype=torch.float32)
+        d_cell = torch.zeros_like(d_state)
         found = (d_outputs.contiguous(), d_gates, d_combined, d_contexts, d_scores, d_state, d_cell)
         call(load_loop(), typed("backward", states.dtype), (*given, *found, lengths), ctx.sizes)
         gates, seen = d_gates.flatten(0, 1).T, torch.cat([contexts, states[1:]], dim=2)

@@ -106,7 +106,7 @@ def greedy_search(
     """
     rows = torch.arange(len(max_lengths), device=max_lengths.device)  # sentences that are not done
     last = torch.full_like(rows, ends.bos)
-    scores = torch.zeros(len(rows), device=rows.device)
+    scores = torch.zeros(len(rows), dtype=torch.float32, device=rows.device)
     found: list[Hypothesis | None] = [None] * len(rows)
     written: list[list[int]] = [[] for _ in found]
     for length in range(int(max_lengths.max()) + 1):
@@ -201,7 +201,7 @@ def beam_search(
     alive = Alive(
         torch.arange(count, device=device),
         torch.full((count,), settings.beam, device=device),
-        torch.zeros(count, 1, device=device),
+        torch.zeros(count, 1, dtype=torch.float32, device=device),
         torch.full((count, 1, 1), ends.bos, device=device),
     )
     length = 0
@@ -281,5 +281,5 @@ def is_open(
     longest = max_lengths[alive.rows] + 1
     reachable = torch.maximum(settings.normalised(best, longest), settings.normalised(best, length + 1))
     ranks = [sorted((one.normalised for one in found[row]), reverse=True) for row in alive.rows.tolist()]
-    bar = torch.tensor([ones[n_best - 1] if len(ones) >= n_best else float("-inf") for ones in ranks])
-    return (alive.width > 0) & best.isfinite() & (reachable > bar.to(best.device))
+    bar = reachable.new_tensor([ones[n_best - 1] if len(ones) >= n_best else float("-inf") for ones in ranks])
+    return (alive.width > 0) & best.isfinite() & (reachable > bar)

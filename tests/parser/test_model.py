@@ -74,6 +74,21 @@ def test_a_batch_gives_the_trees_of_batches_of_one(kind):
     parses_close(together, alone)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_parses_nearly_the_same(kind, compiled, tmp_path, monkeypatch):
+    """In bfloat16 a score has about three digits, and few decisions are closer than that."""
+    model = build(kind, hidden_dim=32, scorer_dim=32)
+    model.save_pretrained(tmp_path)
+    half = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+    if not compiled:
+        monkeypatch.setattr("lightning_nlp.parser.transition_scorer.load_kernel", lambda *_: None)
+    parses = [parser.parse(SENTENCES[:40]) for parser in (model, half)]
+    whole, rounded = ([head for parse in some for head in parse.heads] for some in parses)
+    assert sum(one == other for one, other in zip(whole, rounded)) > 0.9 * len(whole)
+    assert all(is_tree(parse.heads) for parse in parses[1])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_sentence_gets_one_tree_with_allowed_labels(kind):
     """Also those of an untrained parser, an empty sentence, one word, and words that were never seen."""

@@ -33,9 +33,9 @@ def metrics(run: Path) -> dict[str, float]:
     return json.loads((run / "metrics.json").read_text())
 
 
-def predict(run: Path, file: Path | str) -> str:
+def predict(run: Path, file: Path | str, *options: str) -> str:
     given = ["-c", str(run / "config.yaml"), "--ckpt_path", "best", *QUIET, "--data.predict_file", str(file)]
-    main(["predict", *given])
+    main(["predict", *given, *options])
     return (run / "predictions" / f"{Path(file).stem}.conllu").read_text()
 
 
@@ -80,6 +80,15 @@ def test_predict_changes_trees_alone(trained, tmp_path):
             assert others[HEAD].isdecimal()
             columns[HEAD], columns[DEPREL] = others[HEAD], others[DEPREL]
         assert columns == others
+
+
+def test_predict_in_half_precision_finds_nearly_the_same_trees(trained, tmp_path):
+    gold = write_gold(tmp_path / "gold.conllu")
+    whole, half = (
+        predict(trained, gold, f"--trainer.precision={name}").split("\n") for name in ("32-true", "bf16-true")
+    )
+    assert len(whole) == len(half)
+    assert sum(one == other for one, other in zip(whole, half)) > 0.97 * len(whole)
 
 
 def test_predict_takes_plain_text_from_a_file_and_from_standard_input(trained, tmp_path, monkeypatch, capfd):

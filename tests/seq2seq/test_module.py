@@ -98,6 +98,13 @@ def _file(folder: Path, text: str) -> Path:
     return folder / "one.txt"
 
 
+def test_predict_in_half_precision_finds_nearly_the_same_translations(trained, tmp_path):
+    file = tmp_path / "in.txt"
+    file.write_text("".join(row["source"] + "\n" for row in TEST))
+    whole, half = (predict(trained, file, f"--trainer.precision={name}") for name in ("32-true", "bf16-true"))
+    assert sum(one == other for one, other in zip(whole, half)) > 0.8 * len(TEST)
+
+
 def test_predict_reads_standard_input(trained, tmp_path, monkeypatch, capfd):
     file = tmp_path / "in.txt"
     file.write_text("".join(row["source"] + "\n" for row in TEST[:3]))
