@@ -81,8 +81,8 @@ class Decoder(nn.Module):
         """
         mask = torch.arange(states.shape[1], device=lengths.device) < lengths[:, None]
         shape = (len(states), 1, len(self.layers), self.config.decoder_dim)
-        last = tuple(part.to(states) for part in last)  # a compiled LSTM remembers in float32
-        hidden, cell = (read(part).view(shape) for read, part in zip((self.first_hidden, self.first_cell), last))
+        hidden, cell = (part.to(states) for part in last)  # a compiled LSTM remembers in float32
+        hidden, cell = self.first_hidden(hidden).view(shape), self.first_cell(cell).view(shape)
         memory = Memory(self.attention.keys(states), states, mask)
         return DecoderState(memory, hidden, cell, hidden.new_zeros(len(states), 1, self.config.output_dim))
 
