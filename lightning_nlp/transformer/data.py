@@ -1,6 +1,6 @@
 """Text to pretrain on, and questions to finetune on: one kind of training batch, packed rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,10 @@ from transformers import PreTrainedTokenizerFast
 
 from lightning_nlp.data.module import SourcedData
 from lightning_nlp.data.preparation import digest
-from lightning_nlp.data.samplers import position
 from lightning_nlp.data.tokenizers import TokenizerKind, tokenizer_from_json, tokenizer_to_json, train_tokenizer
 from lightning_nlp.transformer.documents import Documents, write_documents
 from lightning_nlp.transformer.objectives import MASK, Causal, Example, Objective, causal
-from lightning_nlp.transformer.packing import Batch, PackedBatches, lay_out
+from lightning_nlp.transformer.packing import Batch, PackedBatches, Place, lay_out
 from lightning_nlp.transformer.questions import (
     COLUMNS,
     Question,
@@ -76,18 +75,15 @@ class TransformerData(SourcedData):
         module = self.trainer.lightning_module if self.trainer else None
         return module.pretrained_tokenizer() if module is not None else None  # type: ignore[operator]
 
-    def _train_loader(self, examples: Any) -> DataLoader:
-        share = self.share()
-        batches = PackedBatches(
-            examples,
-            self.batch_tokens // self.context,
-            self.context,
-            self.pack,
-            position(self.trainer)[1],
-            share["rank"],
-            share["world_size"],
-        )
-        return DataLoader(batches, batch_size=None, num_workers=0)
+    def _train_loader(self, examples: Callable[[int], Iterator[Example]]) -> DataLoader:
+        rows = self.batch_tokens // self.context
+        batches = PackedBatches(examples, rows, self.context, self.pack, self._place)
+        return DataLoader(batches, batch_size=None, num_workers=self.num_workers)
+
+    def _place(self) -> Place:
+        place = self.place()
+        epoch = place["epoch"] if place["shuffle"] else 0  # `overfit_batches` means the same ones again
+        return Place(epoch, place["start_batch"], place["rank"], place["world_size"])
 
     def _question_loader(self, questions: Sequence[Question]) -> DataLoader:
         share = self.share()
@@ -165,11 +161,11 @@ class PretrainingData(TransformerData):
         """Returns endless batches of packed rows."""
         return self._train_loader(self.examples)
 
-    def examples(self) -> Iterator[Example]:
-        """Yields examples without end: documents in random order, questions among them."""
-        generator = np.random.default_rng([self.share()["seed"], 0])
+    def examples(self, epoch: int = 0) -> Iterator[Example]:
+        """Yields examples without end: documents in random order, another for each epoch, questions among them."""
+        generator, of_questions = (np.random.default_rng([self.share()["seed"], part, epoch]) for part in range(2))
         pairs = encode_questions(self.tokenizer, self.trained_questions)
-        asked = question_examples(pairs, self.context, np.random.default_rng([self.share()["seed"], 1]))
+        asked = question_examples(pairs, self.context, of_questions)
         while True:
             for number in generator.permutation(len(self.documents)).tolist():
                 while self.questions_share and generator.random() < self.questions_share:
@@ -247,10 +243,10 @@ class FinetuningData(TransformerData):
         """Returns endless batches of packed rows."""
         return self._train_loader(self.examples)
 
-    def examples(self) -> Iterator[Example]:
-        """Yields pairs without end, all of them before any comes again."""
+    def examples(self, epoch: int = 0) -> Iterator[Example]:
+        """Yields pairs without end, all of them before any comes again, in another order for each epoch."""
         pairs = encode_questions(self.tokenizer, self.trained_questions)
-        return question_examples(pairs, self.context, np.random.default_rng([self.share()["seed"], 1]))
+        return question_examples(pairs, self.context, np.random.default_rng([self.share()["seed"], 1, epoch]))
 
     def val_dataloader(self) -> list[DataLoader]:
         """Returns the questions held back and those of the validation split."""

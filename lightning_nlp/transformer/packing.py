@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from lightning_nlp.transformer.objectives import IGNORED, Example
 
@@ -76,42 +76,49 @@ def pack(
     return packed, [examples[number] for number in sorted(left)]
 
 
+class Place(NamedTuple):
+    """Where a pass over endless batches begins, and which of them a process takes."""
+
+    epoch: int = 0
+    start_batch: int = 0  # batches that each rank has done already
+    rank: int = 0
+    world_size: int = 1
+
+
 class PackedBatches(IterableDataset[Batch]):
     """Endless batches of rows: a training is as long as its steps say. They are the same for any number of ranks.
 
     Args:
-        examples: endless ones, which begin anew for each iteration.
+        examples: endless ones of an epoch.
         rows: of a batch.
         length: tokens of a row.
         pack: whether a row holds several documents; else each is a row, and those of a batch are as long as its
             longest.
-        start_batch: batches that this rank has done already.
-        rank: of this process.
-        world_size: number of processes.
+        place: asked when a pass begins. Processes that load for a rank share its batches and keep their order.
     """
 
     def __init__(
         self,
-        examples: Callable[[], Iterator[Example]],
+        examples: Callable[[int], Iterator[Example]],
         rows: int,
         length: int,
         pack: bool = True,
-        start_batch: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
+        place: Callable[[], Place] = Place,
     ) -> None:
-        self.examples, self.rows, self.length, self.pack = examples, rows, length, pack
-        self.start_batch, self.rank, self.world_size = start_batch, rank, world_size
+        self.examples, self.rows, self.length, self.pack, self.place = examples, rows, length, pack, place
 
     def __iter__(self) -> Iterator[Batch]:
         """Yields the batches of this rank: every so many one, from where it stands."""
-        batches = self._packed() if self.pack else self._single()
-        for rows, length in islice(batches, self.start_batch * self.world_size + self.rank, None, self.world_size):
+        epoch, start, rank, ranks = self.place()
+        loader = get_worker_info()
+        number, loaders = (loader.id, loader.num_workers) if loader else (0, 1)
+        coming = self.examples(epoch)
+        batches = self._packed(coming) if self.pack else self._single(coming)
+        for rows, length in islice(batches, (start + number) * ranks + rank, None, ranks * loaders):
             yield lay_out(rows, length)
 
-    def _packed(self) -> Iterator[tuple[list[list[Example]], int]]:
+    def _packed(self, coming: Iterator[Example]) -> Iterator[tuple[list[list[Example]], int]]:
         """Fills batches; what does not fit begins the next one."""
-        coming = self.examples()
         waiting: list[Example] = []
         while True:
             tokens, waited = sum(len(example.tokens) for example in waiting), len(waiting)
@@ -121,9 +128,8 @@ class PackedBatches(IterableDataset[Batch]):
             packed, waiting = pack(waiting, self.rows, self.length, waited)
             yield packed, self.length
 
-    def _single(self) -> Iterator[tuple[list[list[Example]], int]]:
+    def _single(self, coming: Iterator[Example]) -> Iterator[tuple[list[list[Example]], int]]:
         """Takes as many as fit when padded to the longest, out of some hundred sorted by length, so that little is."""
-        coming = self.examples()
         while True:
             waiting = sorted(islice(coming, 32 * self.rows), key=lambda example: len(example.tokens))
             while waiting:

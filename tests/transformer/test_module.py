@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.transformer import TransformerConfig, TransformerModel
+from lightning_nlp.transformer import Transformer, TransformerConfig, TransformerModel
 from lightning_nlp.transformer.optimizer import MuonAdamW
 from tests.cli_runs import fit_until_crash, same_weights
 
@@ -108,15 +108,33 @@ def test_a_perceiver_wants_one_document_a_row():
     main([*asked, "--data.pack=false"])
 
 
-def test_a_crashed_run_goes_on_to_the_same_weights(monkeypatch):
-    """Endless batches too go on where they stood."""
+@pytest.mark.parametrize("options", [[], ["--trainer.limit_train_batches=2", "--trainer.val_check_interval=2"]])
+def test_a_crashed_run_goes_on_to_the_same_weights(options, monkeypatch):
+    """Endless batches too go on where they stood, also in the midst of the second of several epochs."""
     monkeypatch.setattr("lightning_nlp.training.checkpoints.LastCheckpoint.__init__.__defaults__", (0.0,))
-    fit = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=7", "--trainer.limit_val_batches=0"]
+    fit = ["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=7", "--trainer.limit_val_batches=0", *options]
     straight = main(fit).run
     crashed = fit_until_crash(3, fit, Path("runs/transformer/pretrain_sample"))
     resumed = main([*fit, "--resume=auto"]).run
     assert resumed.resolve() == crashed
     assert same_weights(straight / "checkpoints/last.ckpt", resumed / "checkpoints/last.ckpt")
+
+
+@pytest.mark.parametrize(("overfits", "different"), [(False, 3), (True, 1)])
+def test_every_epoch_has_other_batches(overfits, different, monkeypatch):
+    """Unless Lightning is asked to overfit a few."""
+    first = []
+    step = Transformer.training_step
+    monkeypatch.setattr(Transformer, "training_step", lambda module, batch, number: _noted(first, step, module, batch))
+    limit = "--trainer.overfit_batches=1" if overfits else "--trainer.limit_train_batches=1"
+    main(["fit", *PRETRAIN, *QUIET, *TINY, "--trainer.max_steps=3", "--trainer.val_check_interval=1", limit])
+    assert len(first) == 3
+    assert len({tuple(tokens) for tokens in first}) == different
+
+
+def _noted(first, step, module, batch):
+    first.append(batch.tokens.flatten().tolist())
+    return step(module, batch, 0)
 
 
 def test_averaged_weights_are_what_is_exported():

@@ -1,12 +1,14 @@
 """Packed rows: nothing lost, nothing mixed, next to nothing empty, and the same for any number of ranks."""
 
+from functools import partial
 from itertools import count, islice
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from lightning_nlp.transformer.objectives import IGNORED, Example
-from lightning_nlp.transformer.packing import PackedBatches, lay_out, pack
+from lightning_nlp.transformer.packing import PackedBatches, Place, lay_out, pack
 
 
 def example(length, first=0):
@@ -14,9 +16,9 @@ def example(length, first=0):
     return Example(tokens, tokens + 1)
 
 
-def endless(seed=0, longest=40):
+def endless(epoch=0, longest=40):
     """Documents of all lengths, each of tokens of its own."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(epoch)
     for number in count(1):
         yield example(int(generator.integers(1, longest)), 1000 * number)
 
@@ -64,10 +66,17 @@ def test_all_documents_come_in_time_and_rows_are_full():
 def test_ranks_share_the_batches_and_resuming_goes_on():
     whole = [batch.tokens for batch in islice(PackedBatches(endless, 8, 64), 8)]
     for rank in (0, 1):
-        own = islice(PackedBatches(endless, 8, 64, rank=rank, world_size=2), 4)
+        own = islice(PackedBatches(endless, 8, 64, place=partial(Place, rank=rank, world_size=2)), 4)
         assert all(torch.equal(batch.tokens, of_all) for batch, of_all in zip(own, whole[rank::2]))
-        later = next(iter(PackedBatches(endless, 8, 64, start_batch=3, rank=rank, world_size=2)))
+        later = next(iter(PackedBatches(endless, 8, 64, place=partial(Place, 0, 3, rank, 2))))
         assert torch.equal(later.tokens, whole[6 + rank])
+
+
+def test_processes_that_load_keep_the_order():
+    batches = PackedBatches(endless, 8, 64, place=partial(Place, epoch=1, start_batch=1, rank=1, world_size=2))
+    loaded = islice(DataLoader(batches, batch_size=None, num_workers=2), 6)
+    for one, other in zip(loaded, islice(batches, 6), strict=True):
+        assert torch.equal(one.tokens, other.tokens)
 
 
 def test_unpacked_rows_hold_one_document():
