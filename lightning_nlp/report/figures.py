@@ -44,7 +44,18 @@ def save_figure(figure: Figure, name: str, folder: Path, loggers: Sequence[Logge
 
 
 def new_figure(width: float = 7, height: float = 5) -> tuple[Figure, Axes]:
-    """Returns an empty figure and its axes in the house style. Nothing global changes, so nothing is to be closed.
+    """Returns an empty figure and its axes in the house style.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
+    figure = empty_figure(width, height)
+    return figure, add_axes(figure)
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """Returns a figure without axes. Nothing global changes, so nothing is to be closed.
 
     Args:
         width: in inches.
@@ -55,13 +66,24 @@ def new_figure(width: float = 7, height: float = 5) -> tuple[Figure, Axes]:
 
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    return figure
+
+
+def add_axes(figure: Figure, panels: int = 1, number: int = 1) -> Axes:
+    """Adds axes in the house style.
+
+    Args:
+        figure: to add them to.
+        panels: that lie one below the other.
+        number: which of them, from 1.
+    """
+    axes = figure.add_subplot(panels, 1, number)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(colors=INK, labelsize=8, length=0)
     axes.grid(color=FAINT, linewidth=0.4)
     axes.set_axisbelow(True)
-    return figure, axes
+    return axes
 
 
 def scatter_labels(points: ArrayLike, labels: Sequence[str], title: str) -> Figure:

@@ -7,6 +7,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule
 
 from lightning_nlp.training.checkpoints import BestCheckpoint, LastCheckpoint, StreamedCheckpoints
+from lightning_nlp.training.curves import LearningCurves
 from lightning_nlp.training.determinism import ReseedEachBatch
 from lightning_nlp.training.export import ExportBest
 from lightning_nlp.training.fused import ClipFused
@@ -40,6 +41,7 @@ __all__ = [
     "Halving",
     "InverseSquareRoot",
     "LastCheckpoint",
+    "LearningCurves",
     "Linear",
     "Measure",
     "PerToken",
@@ -57,7 +59,7 @@ __all__ = [
 ]
 
 # What has nothing to do after a trial of a few batches, which writes no checkpoint.
-FINISHING = (BestCheckpoint, LastCheckpoint, ExportBest, Measure)
+FINISHING = (BestCheckpoint, LastCheckpoint, LearningCurves, ExportBest, Measure)
 
 
 def callbacks(
@@ -71,7 +73,8 @@ def callbacks(
         config: the resolved configuration, for `config.yaml` and the tracker.
         command: the command line, for the model card.
     """
-    best = BestCheckpoint(getattr(module, "monitor", "val/loss"), getattr(module, "monitor_mode", "min"))
+    monitor = getattr(module, "monitor", "val/loss")
+    best = BestCheckpoint(monitor, getattr(module, "monitor_mode", "min"))
     return [
         RunFolder(run, config),
         ReseedEachBatch(),
@@ -79,6 +82,7 @@ def callbacks(
         PredictionWriter(),
         best,
         LastCheckpoint(),
+        LearningCurves(monitor),
         ExportBest(command),
         Measure(),
     ]

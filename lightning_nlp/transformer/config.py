@@ -35,6 +35,8 @@ class TransformerConfig(PreTrainedConfig):
         eos_token_id: of the end of a text, where generation stops.
         mask_token_id: of what stands for left-out text, and between a question and its answer; null for none.
         use_cache: whether generation keeps keys and values; a perceiver has none.
+        questions_held_back: share of the questions that training has not seen, for what is finetuned later; null where
+            it has seen none.
     """
 
     model_type = "lightning-nlp-transformer"
@@ -68,6 +70,7 @@ class TransformerConfig(PreTrainedConfig):
     eos_token_id: int | None = 3
     mask_token_id: int | None = None
     use_cache: bool = True
+    questions_held_back: float | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuses numbers that no model can have."""

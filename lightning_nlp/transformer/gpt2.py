@@ -92,6 +92,17 @@ def load_gpt2(model: TransformerModel, weights: Mapping[str, Tensor]) -> None:
     model.load_state_dict(turned)
 
 
+def is_gpt2(config: TransformerConfig) -> bool:
+    """Tells whether a model of these numbers is a GPT-2, of whatever size."""
+    return kind_of(config) == kind_of(gpt2_config())
+
+
+def kind_of(config: TransformerConfig) -> dict[str, Any]:
+    """Returns what makes the architecture, sizes aside."""
+    names = ("attention", "positions", "norm", "activation", "bias", "qk_norm", "tied")
+    return {name: getattr(config, name) for name in names}
+
+
 def to_gpt2(model: TransformerModel) -> GPT2LMHeadModel:
     """Returns the same model as one of transformers' own.
 
@@ -99,9 +110,8 @@ def to_gpt2(model: TransformerModel) -> GPT2LMHeadModel:
         ValueError: it is of another architecture than GPT-2.
     """
     config = model.config
-    asked = {name: getattr(gpt2_config(), name) for name in ("positions", "norm", "activation", "bias", "qk_norm")}
-    if {name: getattr(config, name) for name in asked} != asked or config.attention != "causal" or not config.tied:
-        raise ValueError(f"Only a model of GPT-2's kind is one: expected {asked}, causal attention and tied vectors.")
+    if not is_gpt2(config):
+        raise ValueError(f"Only a model of GPT-2's kind is one: expected {kind_of(gpt2_config())}.")
     theirs = GPT2LMHeadModel(
         GPT2Config(
             **{"n_embd": config.dim, "n_layer": config.layers, "n_head": config.heads, "n_inner": config.hidden_dim},

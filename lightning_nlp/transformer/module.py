@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from jsonargparse import lazy_instance
 from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.optim import AdamW
 from transformers import PreTrainedTokenizerFast
 
@@ -15,6 +16,7 @@ from lightning_nlp.training import Linear, PerToken, Schedule, make_plain, run_f
 from lightning_nlp.training.compilation import can_compile
 from lightning_nlp.transformer.config import TransformerConfig, known
 from lightning_nlp.transformer.data import FinetuningData, PretrainingData
+from lightning_nlp.transformer.gpt2 import is_gpt2, to_gpt2
 from lightning_nlp.transformer.metrics import Answered, Scores, most_common
 from lightning_nlp.transformer.model import TransformerModel
 from lightning_nlp.transformer.objectives import IGNORED, MASK_ID
@@ -88,13 +90,15 @@ class Transformer(PerToken):
         pretrained = self.read_pretrained()
         if pretrained:
             self._refuse_other_numbers(pretrained.config)
+            self._warn_of_known_questions(pretrained.config.questions_held_back)
             self.config = pretrained.config
             self.hparams["config"] = {name: getattr(self.config, name) for name in self.hparams["config"]}
         elif self.config.vocab_size is None:
-            sizes = {"vocab_size": len(self.data.tokenizer), "mask_token_id": MASK_ID}
-            for name, size in sizes.items():
-                setattr(self.config, name, size)
-                self.hparams["config"][name] = size
+            found: dict[str, Any] = {"vocab_size": len(self.data.tokenizer), "mask_token_id": MASK_ID}
+            found["questions_held_back"] = self.data.held_back if self.data.trained_questions else None
+            for name, value in found.items():
+                setattr(self.config, name, value)
+                self.hparams["config"][name] = value
         self.model = TransformerModel(self.config)
         if pretrained:
             self.model.load_state_dict(pretrained.weights)
@@ -114,6 +118,13 @@ class Transformer(PerToken):
                     f"model.config.{name} is {given}, but what was pretrained has {theirs}: leave it out, its numbers "
                     "come with its weights."
                 )
+
+    def _warn_of_known_questions(self, held_back: float | None) -> None:
+        if held_back is not None and self.data.held_back > held_back:
+            rank_zero_warn(
+                f"model.pretrained was trained with questions that data.held_back {self.data.held_back:g} holds back: "
+                f"val/accuracy will be too high. It held back {held_back:g}; give as much, or pretrain again."
+            )
 
     def configure_optimizers(self) -> Any:
         """Calls what was given."""
@@ -151,8 +162,11 @@ class Transformer(PerToken):
             raise ValueError("A perceiver reads one document a row: set data.pack to false.")
 
     def export(self, folder: Path) -> None:
-        """Writes the model folder."""
+        """Writes the model folder; a GPT-2 also as one of transformers' own, in `gpt2/`."""
         self.model.save_pretrained(folder)
+        if is_gpt2(self.config):
+            to_gpt2(self.model).save_pretrained(folder / "gpt2")
+            self.model.tokenizer.save_pretrained(folder / "gpt2")
 
     # -- training ---------------------------------------------------------------------------------------------------
 

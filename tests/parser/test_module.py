@@ -118,6 +118,7 @@ print(parse.heads, parse.labels, "pytorch_lightning" in sys.modules)
 
 
 def test_tables_figures_and_trees_are_left_behind(trained):
+    assert (trained / "figures/learning_curves.png").exists()
     with (trained / "tables/val/by_relation.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert {"nsubj", "root", "punct"} <= {row["relation"] for row in rows}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.optim import AdamW, Muon
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
@@ -96,9 +96,33 @@ def test_what_is_not_there_is_asked_for():
         main(["fit", *FINETUNE, *QUIET, "--model.pretrained=nowhere/export"])
 
 
+@pytest.mark.parametrize(("held_back", "warns"), [(0.2, False), (0.3, True)])
+def test_questions_that_pretraining_saw_are_no_validation(pretrained, held_back, warns, recwarn):
+    asked = [f"--model.pretrained={pretrained / 'export'}", f"--data.held_back={held_back}", "--trainer.max_steps=1"]
+    main(["fit", *FINETUNE, *QUIET, *asked])
+    assert any("will be too high. It held back 0.2" in str(one.message) for one in recwarn) == warns
+
+
 def test_from_scratch_the_questions_make_the_tokenizer():
     cli = main(["fit", *FINETUNE, *QUIET, *TINY, "--trainer.max_steps=2", "--model.pretrained=null"])
     assert cli.model.model.answer(["Where was Cleo Holt born?"])
+
+
+def test_a_gpt2_is_exported_as_one():
+    small = ["--model.config.dim=32", "--model.config.layers=2", "--model.config.heads=2", "--data.vocab_size=300"]
+    text = ["--data.path=sample", "--data.tokenizer=bpe", "--data.validation_fraction=0", "--trainer.max_steps=2"]
+    rows = [
+        "--model.config.context=64",
+        "--data.context=64",
+        "--data.batch_tokens=256",
+        "--trainer.val_check_interval=2",
+    ]
+    steps = ["--trainer.accumulate_grad_batches=1", "--model.scheduler=null", "--model.compile=false"]
+    run = main(["fit", "-c", "configs/transformer/gpt2.yaml", *small, *text, *rows, *steps, *QUIET]).run
+    theirs = GPT2LMHeadModel.from_pretrained(run / "export/gpt2").eval()
+    ours = TransformerModel.from_pretrained(run / "export").eval()
+    tokens = AutoTokenizer.from_pretrained(run / "export/gpt2")("a king was born", return_tensors="pt").input_ids
+    torch.testing.assert_close(theirs(tokens).logits, ours(tokens).logits, rtol=0, atol=1e-5)
 
 
 def test_a_perceiver_wants_one_document_a_row():
