@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, blocks, checked, taken_apart
-from lightning_nlp.data.module import SourcedData
+from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.preparation import file_digest
 from lightning_nlp.data.samplers import TokenBudgetBatches
@@ -204,8 +204,3 @@ def load_treebank(file: Path) -> Treebank:
     arrays: dict[str, NDArray[np.int64]] = dict(np.load(file))
     encoded = Encoded(**{name: arrays.pop(name) for name in Encoded.__dataclass_fields__})
     return Treebank(encoded, **arrays)
-
-
-def as_is(batch: Any) -> Any:
-    """Leaves a batch as the data set made it."""
-    return batch

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from lightning_nlp.data.dictionary import learn_dictionary
-from lightning_nlp.data.module import SourcedData
+from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.samplers import TokenBudgetBatches
 from lightning_nlp.data.tokenizers import TokenizerKind, tokenizer_from_json, tokenizer_to_json, train_tokenizer
 from lightning_nlp.seq2seq.batch import EOS, Bitext, Side
@@ -214,8 +214,3 @@ def load_bitext(file: Path) -> Bitext:
     """Reads what `save_bitext` wrote."""
     arrays = np.load(file)
     return Bitext(*(Side(arrays[f"{name}_tokens"], arrays[f"{name}_bounds"]) for name in ("source", "target")))
-
-
-def as_is(batch: Any) -> Any:
-    """Leaves a batch as the data set made it."""
-    return batch

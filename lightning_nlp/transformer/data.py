@@ -1,6 +1,6 @@
 """Text to pretrain on, and questions to finetune on: one kind of training batch, packed rows."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from lightning_nlp.data.module import SourcedData
+from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.preparation import digest
 from lightning_nlp.data.tokenizers import TokenizerKind, tokenizer_from_json, tokenizer_to_json, train_tokenizer
 from lightning_nlp.transformer.documents import Documents, write_documents
@@ -88,7 +88,7 @@ class TransformerData(SourcedData):
     def _question_loader(self, questions: Sequence[Question]) -> DataLoader:
         share = self.share()
         own = list(questions)[share["rank"] :: share["world_size"]]
-        return DataLoader(own, batch_size=ASKED_TOGETHER, collate_fn=list)  # type: ignore[arg-type]
+        return _in_order(own[start : start + ASKED_TOGETHER] for start in range(0, len(own), ASKED_TOGETHER))
 
     def predict_dataloader(self) -> DataLoader:
         """Returns lists of (position, line)."""
@@ -197,8 +197,7 @@ class PretrainingData(TransformerData):
     def _text_loader(self, split: str) -> DataLoader:
         share = self.share()
         texts = islice(self._texts(split), share["rank"], None, share["world_size"])
-        batches = text_batches(texts, self.model_tokenizer, self.context, self.batch_tokens)
-        return DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
+        return _in_order(text_batches(texts, self.model_tokenizer, self.context, self.batch_tokens))
 
 
 class FinetuningData(TransformerData):
@@ -257,6 +256,11 @@ class FinetuningData(TransformerData):
         """Returns the test sets, in the order of `test_splits`."""
         self.scored_splits = self.test_splits()
         return [self._question_loader(read_questions(self.source, split)) for split in self.scored_splits]
+
+
+def _in_order(batches: Iterable[Any]) -> DataLoader:
+    """Returns what is to be scored; an empty batch where this process has none, as it must not miss the end."""
+    return DataLoader(list(batches) or [[]], batch_size=None, collate_fn=as_is)  # type: ignore[arg-type]
 
 
 def new_tokenizer(kind: TokenizerKind, vocab_size: int | None, texts: Iterator[str]) -> PreTrainedTokenizerFast:

@@ -192,6 +192,8 @@ class Transformer(PerToken):
         name = self.data.scored_splits[loader]
         if name not in self.scores:
             self.scores[name] = Scores(self.common_answer).to(self.device)
+        if not batch:
+            return  # a process without anything of a small set
         if isinstance(batch[0], Question):
             found = self.model.answer([one.question for one in batch], LONGEST_ANSWER)
             self.scores[name].add_answers([Answered(*one, answer) for one, answer in zip(batch, found)])

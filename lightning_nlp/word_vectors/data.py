@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lightning_nlp.data.module import SourcedData
+from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.preparation import in_pieces
 from lightning_nlp.data.samplers import ShuffledBatches
 from lightning_nlp.word_vectors.analogies import Analogies, read_analogies
@@ -177,8 +177,3 @@ class SkipGramData(SourcedData):
 
     def _nothing(self) -> DataLoader:
         return DataLoader([empty_text()], batch_size=None)  # type: ignore[arg-type]
-
-
-def as_is(batch: Any) -> Any:
-    """Leaves a batch as the data set made it."""
-    return batch
