@@ -16,6 +16,8 @@ class ParserConfig(PreTrainedConfig):
         features: places whose words ffn and bilstm look at: stack is three words of the stack and one of the buffer;
             children adds the last children of the two words on top, 8 words and 4 labels; full is stack, buffer and
             children of children, 18 words and 12 labels (Chen & Manning 2014, section 3.1).
+        exploration: how often, in training on the CPU, a transition is what the parser takes for the best, in place of
+            the oracle's, which then says what is best after the mistake (Goldberg & Nivre 2012).
         labelled: whether transitions choose labels too; false is the unlabelled parser of 36 features, words and tags.
         form_dim: numbers of a word's vector; 0 does without forms.
         character_dim: numbers read from a word's spelling; 0 does without.
@@ -45,6 +47,7 @@ class ParserConfig(PreTrainedConfig):
     architecture: Literal["ffn", "bilstm", "biaffine"] = "ffn"
     system: Literal["arc-standard", "swap"] = "arc-standard"
     features: Literal["full", "children", "stack"] = "full"
+    exploration: float = 0.0
     labelled: bool = True
     form_dim: int = 100
     character_dim: int = 0
@@ -79,6 +82,8 @@ class ParserConfig(PreTrainedConfig):
         for name, values in known.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"config.{name} is {getattr(self, name)!r}, expected one of {', '.join(values)}.")
+        if not 0 <= self.exploration <= 1:
+            raise ValueError(f"config.exploration is {self.exploration}, expected a chance in [0, 1].")
         if not self.form_dim + self.character_dim + self.upos_dim + self.xpos_dim:
             raise ValueError("config: all of form_dim, character_dim, upos_dim and xpos_dim are 0, expected one input.")
         for tag in ("upos", "xpos"):
@@ -92,8 +97,9 @@ class ParserConfig(PreTrainedConfig):
                 raise ValueError(
                     f"config.predict_{tag} with {tag}_dim above 0 would predict what it reads: set one of them."
                 )
-        if not self.labelled and self.architecture == "biaffine":
-            raise ValueError("config.labelled false is for transitions: set architecture to ffn or bilstm.")
+        for name, given in (("labelled false", not self.labelled), ("exploration", self.exploration)):
+            if given and self.architecture == "biaffine":
+                raise ValueError(f"config.{name} is for transitions: set architecture to ffn or bilstm.")
 
     @property
     def predicted_tags(self) -> list[str]:

@@ -206,11 +206,12 @@ PARSE(bfloat16_parse, Bfloat)
 
 // Tells the next transition towards a tree; as `Oracle` in oracle.py.
 struct Oracle {
-    const int64_t *head, *order, *component;  // by word; without orders, words are not to be swapped
-    std::vector<int> missing;                 // children that each word has not got
+    const int64_t *order, *component;  // by word; without orders, words are not to be swapped
+    std::vector<int64_t> head;         // by word, of the tree that is to be built
+    std::vector<int> missing;          // children that each word has not got
 
-    Oracle(const int64_t* head, const int64_t* order, const int64_t* component, int length, int nothing)
-        : head(head), order(order), component(component), missing(nothing + 1) {
+    Oracle(const int64_t* heads, const int64_t* order, const int64_t* component, int length, int nothing)
+        : order(order), component(component), head(heads, heads + nothing + 1), missing(nothing + 1) {
         for (int word = 1; word <= length; word++) missing[head[word]]++;
     }
 
@@ -224,24 +225,93 @@ struct Oracle {
                            component[first] != component[state.top(state.buffer, 0)];
         return swaps ? SWAP_ : SHIFT_;
     }
+
+    // Whether words stand in the order of the sentence all the way.
+    bool is_projective() const { return !component || component[0] < 0; }
+
+    // Makes the tree one that can still be built after a transition that does not lead to it, words in the order of the
+    // sentence; or says that it knows none and changes nothing.
+    bool adapt(const State& state, int transition) {
+        const int first = state.top(state.stack, 0), second = state.top(state.stack, 1);
+        if (transition == LEFT_) return attach(state, first, second);
+        if (transition == RIGHT_) return attach(state, second, first);
+        if (transition == SWAP_) return false;
+        // The arc between the words on top waits until the one below has taken in what comes next.
+        const int next = state.top(state.buffer, 0);
+        int whole = next;
+        while (head[whole] > next) whole = head[whole];
+        if (is_below(first, whole)) return false;
+        move(whole, first);
+        return true;
+    }
+
+    // A child that leaves the stack leaves its missing children to its head, and its place to a head from below it.
+    bool attach(const State& state, int to, int child) {
+        const int above = head[child];
+        if (is_below(to, child)) move(to, above);
+        if (missing[child])
+            for (int word = 1; word < state.nothing; word++)
+                if (head[word] == child && state.heads[word] == state.nothing) move(word, to);
+        move(child, to);
+        return true;
+    }
+
+    void move(int word, int to) {
+        missing[head[word]]--;
+        missing[to]++;
+        head[word] = to;
+    }
+
+    bool is_below(int word, int top) const {
+        while (word && word != top) word = head[word];
+        return word == top;
+    }
+};
+
+// Numbers from 0 to 1 (Steele et al. 2014, SplitMix).
+struct Random {
+    uint64_t seed;
+    float operator()() {
+        uint64_t x = seed += 0x9e3779b97f4a7c15;
+        x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+        x = (x ^ x >> 27) * 0x94d049bb133111eb;
+        return ((x ^ x >> 31) >> 40) * 0x1p-24f;
+    }
+};
+
+// Where the parser would go, and how often it may: by its weights, or nowhere without.
+template <class T>
+struct Exploration {
+    const Weights<T>* weights;
+    const T* words;
+    float chance;
+    uint64_t seed;
 };
 
 // Follows the oracle through all sentences. With no place for `rows` it only counts the steps of each; else it writes,
-// from the step where a sentence begins, the rows of the tables that its states look at, classes and legal classes.
-extern "C" void follow(const int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,
-                       const uint8_t* allowed, const int64_t* lengths, long batch, long width, int threads,
-                       int64_t* steps, int64_t* rows, int64_t* label_rows, int64_t* classes, uint8_t* legal) {
+// from the step where a sentence begins, the rows of the tables that its states look at, classes and legal classes. An
+// exploring parser makes its own mistakes on the way, and learns what is best after them; `heads` become those of the
+// trees that come of it.
+template <class T>
+static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,
+                       const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,
+                       int64_t* label_rows, int64_t* classes, uint8_t* legal, long batch, long width, long threads,
+                       const Exploration<T>& exploration) {
     run_parts(batch, threads, [&](long b) {
         const int nothing = width - 1;
         std::vector<int64_t> found(width, nothing), given(width, 0);
         const long at = b * width;
-        State state(lengths[b], nothing, found.data(), given.data());
+        State start(lengths[b], nothing, found.data(), given.data());
+        const T* words = exploration.words ? exploration.words + at * PLACES * HIDDEN : nullptr;
+        Parser<T> parser{*exploration.weights, words, start, nullptr};
+        State& state = parser.state;
         Oracle oracle(heads + at, order ? order + at : nullptr, order ? component + at : nullptr, lengths[b], nothing);
+        Random random{exploration.seed + b};
+        const bool explores = rows && exploration.chance > 0.f && oracle.is_projective();
         long step = rows ? steps[b] : 0;
         for (; !state.is_final(); step++) {
-            const int transition = oracle(state);
-            const int child = state.top(state.stack, transition == LEFT_);
-            const int label = transition >= LEFT_ ? labels[at + child] : 0;
+            int transition = oracle(state);
+            int label = transition < LEFT_ ? 0 : labels[at + state.top(state.stack, transition == LEFT_)];
             if (rows) {
                 const State::Places places = state.places();
                 for (int place = 0; place < PLACES; place++)
@@ -256,10 +326,44 @@ extern "C" void follow(const int64_t* heads, const int64_t* labels, const int64_
                     may[2 + 2 * l] = arcs == ARCS && allowed[l];
                     may[3 + 2 * l] = arcs == ARCS ? allowed[l] : arcs == LAST_ARC && allowed[LABELS + l];
                 }
+                if (explores && !may[classes[step]]) classes[step] = -1;  // a label of the root, for a word that no longer is
             }
-            state.apply(transition, label);
+            if (explores && random() < exploration.chance) {
+                parser.read_state();
+                const int chosen = parser.best_class(), wanted = chosen < 2 ? chosen : 2 + chosen % 2;
+                if (wanted == transition || oracle.adapt(state, wanted)) {
+                    transition = wanted;
+                    label = transition < LEFT_ ? 0 : (chosen - 2) / 2 + 1;
+                }
+            }
+            const int child = state.apply(transition, label);
             if (transition >= LEFT_) oracle.missing[found[child]]--;
         }
         if (!rows) steps[b] = step;
+        if (explores) std::copy(found.begin(), found.end(), heads + at);
     });
 }
+
+extern "C" void follow(int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,
+                       const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,
+                       int64_t* label_rows, int64_t* classes, uint8_t* legal, long batch, long width, long threads) {
+    static const uint8_t none[2 * LABELS] = {};
+    const Weights<float> weights(nullptr, nullptr, nullptr, nullptr, none);
+    follow_all<float>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal, batch,
+                      width, threads, {&weights, nullptr, 0.f, 0});
+}
+
+#define EXPLORE(NAME, T)                                                                                              \
+    extern "C" void NAME(int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,       \
+                         const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,               \
+                         int64_t* label_rows, int64_t* classes, uint8_t* legal, const T* words, const T* added,       \
+                         const T* out, const float* bias, long batch, long width, long seed, float chance,            \
+                         long threads) {                                                                              \
+        const Weights<T> weights(words, added, out, bias, allowed);                                                   \
+        follow_all<T>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal,     \
+                      batch, width, threads, {&weights, words, chance, (uint64_t)seed});                              \
+    }
+EXPLORE(float32_explore, float)
+#if defined(__AVX512BF16__) && HIDDEN % 16 == 0
+EXPLORE(bfloat16_explore, Bfloat)
+#endif

@@ -11,12 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lightning_nlp.native import LANES, LONG, POINTER, call, load_library, typed
+from lightning_nlp.native import LANES, call, load_library, typed
 from lightning_nlp.parser.decisions import Decisions
 from lightning_nlp.parser.oracle import Oracle
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
-INT = ctypes.c_int
 
 
 @cache
@@ -24,11 +23,7 @@ def load_kernel(places: int, children: int, hidden: int, labels: int, labelled: 
     """Returns the compiled loops for these numbers; None, with a warning, where they cannot be compiled."""
     sizes = {"PLACES": places, "CHILDREN": children, "HIDDEN": hidden, "LABELS": labels}
     numbers = {**sizes, "LABELLED": int(labelled), "SWAP": int(swap)}
-    library = load_library(SOURCE, numbers, "The loops of parsing are not compiled")
-    if library is not None:
-        library.follow.argtypes = [POINTER] * 6 + [LONG, LONG, INT] + [POINTER] * 5
-        library.follow.restype = None
-    return library
+    return load_library(SOURCE, numbers, "The loops of parsing are not compiled")
 
 
 def kernel_decisions(
@@ -56,15 +51,14 @@ def kernel_decisions(
     Returns:
         Decisions; labels from 1, 0 where there is none.
     """
-    spare = -out.out_features % LANES
     heads = torch.full((len(lengths), width), width - 1)
     results = (heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32))
-    weights = _in_pairs(pad(out.weight.T, (0, spare)).to(number_type))
-    bias, allowed, lengths = pad(out.bias, (0, spare)).float(), allowed.contiguous(), lengths.contiguous()
+    weights = _out_weights(out, number_type)
+    allowed, lengths = allowed.contiguous(), lengths.contiguous()
     begin = 0
     for table in tables:
         end = begin + len(table)
-        given = (table.contiguous(), labels, weights, bias, allowed, lengths[begin:end])
+        given = (table.contiguous(), labels, *weights, allowed, lengths[begin:end])
         found = [result[begin:end] for result in results]
         call(library, typed("parse", table.dtype), (*given, *found), (end - begin, width))
         begin = end
@@ -76,19 +70,40 @@ def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:
     return hasattr(library, typed("parse", number_type))
 
 
-def _in_pairs(weights: Float[Tensor, "units classes"]) -> Tensor:
-    """Lays out weights as the loop reads them, in bfloat16 those of two units side by side for each class."""
-    pair = 2 if weights.dtype == torch.bfloat16 else 1
-    return weights.view(-1, pair, weights.shape[1]).transpose(1, 2).contiguous()
+def _out_weights(out: torch.nn.Linear, number_type: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Lays out weights and bias as the loop reads them, in bfloat16 the weights of two units side by side."""
+    spare, pair = -out.out_features % LANES, 2 if number_type == torch.bfloat16 else 1
+    weights = pad(out.weight.detach().T, (0, spare)).to(number_type)
+    weights = weights.view(-1, pair, weights.shape[1]).transpose(1, 2).contiguous()
+    return weights, pad(out.bias.detach(), (0, spare)).float()
 
 
 class Examples(NamedTuple):
-    """What a scorer learns from: for each state the rows of its tables, its class, and which classes are legal."""
+    """What a scorer learns from: for each state the rows of its tables, its class, and which classes are legal.
+
+    The class is -1 where a parser that explores has left no right one.
+    """
 
     words: Int[Tensor, "states places"]
     labels: Int[Tensor, "states children"]
     classes: Int[Tensor, "states"]
     legal: Bool[Tensor, "states classes"]
+
+
+class Explorer(NamedTuple):
+    """A parser that makes mistakes of its own while it follows the oracle.
+
+    Attributes:
+        table: what each word adds to the hidden layer at each place.
+        labels: likewise what the labels of children add; None where they are not looked at.
+        out: the layer from hidden units to classes.
+        chance: how often it does what it takes for the best.
+    """
+
+    table: Float[Tensor, "rows hidden"]
+    labels: Float[Tensor, "entries hidden"] | None
+    out: torch.nn.Linear
+    chance: float
 
 
 def kernel_examples(
@@ -99,7 +114,8 @@ def kernel_examples(
     lengths: Int[Tensor, "batch"],
     places: int,
     children: int,
-) -> Examples:
+    explorer: Explorer | None = None,
+) -> tuple[Examples, Int[Tensor, "batch width"]]:
     """Follows the oracle, sentence after sentence.
 
     Args:
@@ -110,14 +126,17 @@ def kernel_examples(
         lengths: words of each sentence.
         places: words that a state is seen by.
         children: labels that it is seen by.
+        explorer: leaves the oracle's way in sentences whose words stay in their order.
+
+    Returns:
+        Examples, and the heads of the trees that were built, by word.
     """
     batch, width = labels.shape
-    orders = (oracle.order, oracle.component)
-    given = [part if part is None else part.contiguous() for part in (oracle.head, labels, *orders, allowed, lengths)]
-    pointers = [None if part is None else part.data_ptr() for part in given]
-    sizes = (batch, width, torch.get_num_threads())
+    heads, sizes = oracle.head.clone(), (batch, width)
+    parts = (labels, oracle.order, oracle.component, allowed, lengths)
+    given = (heads, *(part if part is None else part.contiguous() for part in parts))
     steps = torch.zeros(batch + 1, dtype=torch.long)
-    library.follow(*pointers, *sizes, steps[1:].data_ptr(), None, None, None, None)
+    call(library, "follow", (*given, steps[1:], None, None, None, None), sizes)
     begins = steps.cumsum(0)
     states = int(begins[-1])
     found = Examples(
@@ -126,5 +145,11 @@ def kernel_examples(
         torch.empty(states, dtype=torch.long),
         torch.empty(states, 2 + 2 * allowed.shape[1], dtype=torch.bool),
     )
-    library.follow(*pointers, *sizes, begins.data_ptr(), *(part.data_ptr() for part in found))
-    return found
+    if explorer is None:
+        call(library, "follow", (*given, begins, *found), sizes)
+    else:
+        table, added, out, chance = explorer
+        weights = (table.contiguous(), added, *_out_weights(out, table.dtype))
+        seed = int(torch.randint(2**62, ()))
+        call(library, typed("explore", table.dtype), (*given, begins, *found, *weights), (*sizes, seed), [chance])
+    return found, heads

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from jsonargparse import lazy_instance
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import OptimizerCallable
-from pytorch_lightning.utilities import rank_zero_info
+from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Adam
 
 from lightning_nlp.data.conllu import Block
@@ -115,6 +115,8 @@ class DependencyParser(LightningModule):
                 "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
                 "that it was trained with, or fit a new one."
             )
+        if self.config.exploration and self.device.type != "cpu":
+            rank_zero_warn("model.config.exploration works on the CPU alone: training keeps to the oracle's way here.")
         crossing, trees = self.data.crossing()
         if crossing and self.config.architecture != "biaffine" and self.config.system == "arc-standard":
             rank_zero_info(

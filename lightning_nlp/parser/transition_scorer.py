@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, dropout, embedding_bag
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
-from lightning_nlp.parser.kernel import Examples, can_parse, kernel_decisions, kernel_examples, load_kernel
+from lightning_nlp.parser.kernel import Examples, Explorer, can_parse, kernel_decisions, kernel_examples, load_kernel
 from lightning_nlp.parser.oracle import Oracle, by_word, replay
 from lightning_nlp.parser.transitions import (
     LABEL,
@@ -106,6 +106,7 @@ class TransitionScorer(nn.Module):
         self.features, self.places, self.child_places = FEATURE_SETS[config.features]
         self.child_places *= config.labelled
         self.labels = known(config.label_count) if config.labelled else 1
+        self.exploration = config.exploration
         self.labelled, self.dropout, self.width = config.labelled, config.dropout, config.scorer_dim
         self.nothing = nn.Parameter(torch.zeros(dim))
         self.words = nn.Linear(dim, self.places * self.width)
@@ -168,23 +169,37 @@ class TransitionScorer(nn.Module):
         self, states: Float[Tensor, "batch words dim"], gold: Gold, lengths: Int[Tensor, "batch"]
     ) -> Float[Tensor, ""]:
         """Returns the mean cross entropy of the oracle's transitions among the legal ones."""
-        words, labels, classes, legal = self.examples(gold, lengths, states.shape[1] + 1)
-        scores = self.scores(self.table(states), Features(words, labels))
-        return cross_entropy(scores.masked_fill(~legal, float("-inf")), classes)
+        table = self.table(states)
+        words, labels, classes, legal = self.examples(gold, lengths, states.shape[1] + 1, table)
+        scores = self.scores(table, Features(words, labels))
+        return cross_entropy(scores.masked_fill(~legal, float("-inf")), classes, ignore_index=-1)
 
     @torch.no_grad()
-    def examples(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> Examples:
-        """Follows the oracle, on the CPU in a compiled loop.
+    def examples(
+        self,
+        gold: Gold,
+        lengths: Int[Tensor, "batch"],
+        words: int,
+        table: Float[Tensor, "rows hidden"] | None = None,
+    ) -> Examples:
+        """Follows the oracle, on the CPU in a compiled loop, which can also leave its way.
 
         Args:
             gold: the trees.
             lengths: words of each sentence.
             words: of a sentence in the table: root, words and nothing.
+            table: as from `table`, to explore with.
         """
-        if lengths.is_cpu and (library := load_kernel(*self.numbers)):
-            oracle, labels = Oracle.of(gold.heads, lengths, self.swap), by_word(gold.labels + 1)
-            return kernel_examples(library, oracle, labels, self.allowed, lengths, self.places, self.child_places)
-        return self.examples_in_torch(gold, lengths, words)
+        library = load_kernel(*self.numbers) if lengths.is_cpu else None
+        if library is None:
+            return self.examples_in_torch(gold, lengths, words)
+        explorer = None
+        if table is not None and self.exploration and self.training and can_parse(library, table.dtype):
+            labels = self.label_table() if self.child_places else None
+            explorer = Explorer(table, labels, self.out, self.exploration)
+        oracle, by = Oracle.of(gold.heads, lengths, self.swap), by_word(gold.labels + 1)
+        found, _ = kernel_examples(library, oracle, by, self.allowed, lengths, self.places, self.child_places, explorer)
+        return found
 
     @torch.no_grad()
     def examples_in_torch(self, gold: Gold, lengths: Int[Tensor, "batch"], words: int) -> Examples:

@@ -116,10 +116,10 @@ def test_a_sentence_of_two_thousand_words_beside_an_empty_one(kind):
     assert parses[0].heads.count(0) == 1
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_parser_can_learn_trees_by_heart(kind):
+@pytest.mark.parametrize(("kind", "exploration"), [*((kind, 0.0) for kind in KINDS), ("ffn_window", 0.5)])
+def test_a_parser_can_learn_trees_by_heart(kind, exploration):
     """What cannot fit twenty sentences has a fault in its loss, its oracle or its search."""
-    model = build(kind, dropout=0.0, word_dropout=0.0).train()
+    model = build(kind, dropout=0.0, word_dropout=0.0, exploration=exploration).train()
     batch, gold = encode_trees(SENTENCES[:20], TREES[:20], NAMES).__getitems__(list(range(20)))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for _ in range(150):
