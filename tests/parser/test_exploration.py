@@ -1,6 +1,7 @@
 """A parser that makes mistakes on the way: what it is told to do after them, against all that could still be done."""
 
 import itertools
+from functools import cache
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from lightning_nlp.parser.kernel import Explorer, kernel_examples, load_kernel
 from lightning_nlp.parser.oracle import Oracle, by_word
 from lightning_nlp.parser.projectivity import is_projective
 from lightning_nlp.parser.transition_scorer import FEATURE_SETS
+from lightning_nlp.parser.transitions import LEFT, RIGHT, SHIFT
 from tests.parser.test_transitions import all_trees, everywhere, is_tree
 
 HIDDEN, LABELS = 16, 3
@@ -51,3 +53,60 @@ def test_whatever_is_done_a_tree_comes_of_it(length, number_type):
         assert examples.legal.gather(1, examples.classes[:, None]).all()
         differs |= not heads.equal(trees)
     assert differs == (length > 1)
+
+
+def legal_moves(stack, buffer):
+    if len(stack) >= 3:
+        return [SHIFT, LEFT, RIGHT] if buffer else [LEFT, RIGHT]
+    return [SHIFT] if buffer else [RIGHT] * (len(stack) == 2)
+
+
+def moved(stack, buffer, move):
+    """Returns stack and buffer after a transition, and its arc (child, head)."""
+    if move == SHIFT:
+        return (*stack, buffer[0]), buffer[1:], None
+    *rest, second, first = stack
+    return ((*rest, first), buffer, (second, first)) if move == LEFT else ((*rest, second), buffer, (first, second))
+
+
+@cache
+def most_right(stack, buffer, heads):
+    """Arcs of a tree that can still be built at most: by trying everything."""
+    ways = [moved(stack, buffer, move) for move in legal_moves(stack, buffer)]
+    return max((is_right(arc, heads) + most_right(*rest, heads) for *rest, arc in ways), default=0)
+
+
+def is_right(arc, heads):
+    return arc is not None and heads[arc[0] - 1] == arc[1]
+
+
+@pytest.mark.skipif(load_kernel(4, 0, 16, 3, True, False) is None, reason="the loops need a C++ compiler")
+def test_advice_after_a_mistake_is_nearly_always_the_best():
+    """All trees of four words: what the oracle says after mistakes, against the best of all that can follow."""
+    trees, length = projective_trees(4), 4
+    cost, mistakes = [], 0
+    for seed, chance in enumerate((0.15, 0.3, 0.6)):
+        examples, _ = explored(trees, chance, seed)
+        tops = examples.words[:, [0, 1, 3]] // FEATURE_SETS["full"].places % (length + 2)
+        for heads, seen, classes in zip(
+            map(tuple, trees.tolist()), tops.view(len(trees), -1, 3).tolist(), examples.classes.view(len(trees), -1)
+        ):
+            stack, buffer = (0,), tuple(range(1, length + 1))
+            for step, number in enumerate(classes.tolist()):
+                advice = number if number < 2 else 2 + number % 2
+                *after, arc = moved(stack, buffer, advice)
+                lost = most_right(stack, buffer, heads) - most_right(*after, heads) - is_right(arc, heads)
+                cost.append(lost)
+                if step + 1 < len(seen):  # what was done instead is told by the words on top afterwards
+                    ways = {move: moved(stack, buffer, move) for move in legal_moves(stack, buffer)}
+                    done = next(move for move, way in ways.items() if top_words(*way[:2], length) == seen[step + 1])
+                    mistakes += done != advice
+                    stack, buffer, _ = ways[done]
+    assert mistakes > 50
+    assert max(cost) <= 1
+    assert sum(cost) < 0.02 * len(cost)
+
+
+def top_words(stack, buffer, length):
+    padded = [*stack[::-1], length + 1]
+    return [padded[0], padded[1], (*buffer, length + 1)[0]]
