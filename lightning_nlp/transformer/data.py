@@ -132,7 +132,7 @@ class PretrainingData(TransformerData):
     def options(self) -> Mapping[str, object]:
         """Returns what the prepared folder depends on."""
         questions = self.questions.fingerprint("train") if self.questions else ""
-        return {**self._tokenizer_options(), "questions": questions, "layout": 2}
+        return {**self._tokenizer_options(), "questions": questions, "layout": 3}
 
     def build(self, folder: Path) -> None:
         """Trains the tokenizer on the training text and questions, and writes the text as ids."""

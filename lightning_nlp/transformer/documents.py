@@ -1,5 +1,6 @@
 """Documents as token ids in a file, read where they lie: memory does not grow with the text."""
 
+from array import array
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
@@ -9,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lightning_nlp.transformer.objectives import Ids, salient_spans
 
-TOKENS, BOUNDS = "tokens.bin", "bounds.npz"
+TOKENS, SPANS, BOUNDS = "tokens.bin", "spans.bin", "bounds.npy"
 ENCODED_TOGETHER = 1000  # texts
 
 
@@ -21,18 +22,16 @@ class Documents:
     """
 
     def __init__(self, folder: Path) -> None:
-        with np.load(folder / BOUNDS) as arrays:
-            self.bounds, self.spans, self.span_bounds = (arrays[name] for name in ("bounds", "spans", "span_bounds"))
-        empty = not self.bounds[-1]
-        self.tokens = np.zeros(0, np.int32) if empty else np.memmap(folder / TOKENS, np.int32, mode="r")
+        self.bounds = np.load(folder / BOUNDS, mmap_mode="r")  # of tokens and of spans
+        self.tokens, self.spans = _opened(folder / TOKENS), _opened(folder / SPANS).reshape(-1, 2)
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
 
     def __getitem__(self, number: int) -> tuple[Ids, Ids]:
         """Returns the tokens of a document, and where its salient spans begin and end."""
-        tokens = self.tokens[self.bounds[number] : self.bounds[number + 1]]
-        return np.asarray(tokens), self.spans[self.span_bounds[number] : self.span_bounds[number + 1]]
+        (token, span), (token_end, span_end) = self.bounds[number : number + 2].tolist()
+        return np.asarray(self.tokens[token:token_end]), np.asarray(self.spans[span:span_end])
 
 
 def write_documents(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -43,13 +42,17 @@ def write_documents(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast, fo
         tokenizer: what encodes them.
         folder: where to; it must exist.
     """
-    bounds, spans, span_bounds = [0], [np.zeros((0, 2), np.int32)], [0]
+    bounds = array("q", [0, 0])
     coming = (f" {text}" for text in texts if text.strip())
-    with (folder / TOKENS).open("wb") as stream:
+    with (folder / TOKENS).open("wb") as tokens, (folder / SPANS).open("wb") as spans:
         while some := list(islice(coming, ENCODED_TOGETHER)):
             for text, encoded in zip(some, tokenizer.backend_tokenizer.encode_batch(some, add_special_tokens=False)):
-                stream.write(np.array(encoded.ids, np.int32).data)
-                bounds.append(bounds[-1] + len(encoded.ids))
-                spans.append(salient_spans(text, encoded.offsets))
-                span_bounds.append(span_bounds[-1] + len(spans[-1]))
-    np.savez(folder / BOUNDS, bounds=np.array(bounds), spans=np.concatenate(spans), span_bounds=np.array(span_bounds))
+                found = salient_spans(text, encoded.offsets)
+                tokens.write(np.array(encoded.ids, np.int32).data)
+                spans.write(np.ascontiguousarray(found, np.int32).data)
+                bounds.extend((bounds[-2] + len(encoded.ids), bounds[-1] + len(found)))
+    np.save(folder / BOUNDS, np.frombuffer(bounds, np.int64).reshape(-1, 2))
+
+
+def _opened(file: Path) -> Ids:
+    return np.memmap(file, np.int32, mode="r") if file.stat().st_size else np.zeros(0, np.int32)

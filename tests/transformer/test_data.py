@@ -1,5 +1,6 @@
 """Text and questions as training sees them."""
 
+import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.transformer import FinetuningData, PretrainingData
+from lightning_nlp.transformer.documents import Documents, write_documents
 from lightning_nlp.transformer.objectives import MASK_ID, SpanCorruption
 from lightning_nlp.transformer.questions import divided, is_held_back, question_source, read_questions
 
@@ -23,6 +25,33 @@ def test_every_document_comes_once_before_any_comes_again():
     data.setup("fit")
     read = texts_of(data, islice(data.examples(), len(data.documents)))
     assert sorted(read) == sorted(f" {row['text']}" for row in sample_rows("biographies", "train"))
+
+
+def test_a_stream_is_read_as_a_file_is(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"the word {number} is here\n" for number in range(300)))
+    given = {**SAMPLE, "path": "text", "data_files": {"train": str(tmp_path / "a.txt")}, "cache_dir": str(tmp_path)}
+    both = [PretrainingData(**given, streaming=streaming) for streaming in (False, True)]
+    for data in both:
+        data.setup("fit")
+    one, other = (texts_of(data, islice(data.examples(), 300)) for data in both)
+    assert one == other
+    assert len(set(one)) == 300
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path):
+    """Eight times the text in the same memory, but for the bounds of documents: when written, and when read."""
+    data = PretrainingData(**SAMPLE)
+    data.setup("fit")
+    peaks = []
+    for size in (1000, 8000):
+        (folder := tmp_path / str(size)).mkdir()
+        tracemalloc.start()
+        write_documents((f"Ada Berg was born in Oslo. {number}" for number in range(size)), data.tokenizer, folder)
+        documents = Documents(folder)
+        assert sum(len(spans) for _, spans in (documents[number] for number in range(size))) >= size
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] + 32 * 8000
 
 
 def test_questions_are_mixed_in_at_their_share():
