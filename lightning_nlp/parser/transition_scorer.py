@@ -194,8 +194,9 @@ class TransitionScorer(nn.Module):
         if library is None:
             return self.examples_in_torch(gold, lengths, words)
         explorer = None
-        if table is not None and self.exploration and self.training and can_parse(library, table.dtype):
-            labels = self.label_table() if self.child_places else None
+        if table is not None and self.exploration and self.training:
+            table = table if can_parse(library, table.dtype) else table.float()
+            labels = self.label_table().to(table) if self.child_places else None
             explorer = Explorer(table, labels, self.out, self.exploration)
         oracle, by = Oracle.of(gold.heads, lengths, self.swap), by_word(gold.labels + 1)
         found, _ = kernel_examples(library, oracle, by, self.allowed, lengths, self.places, self.child_places, explorer)
