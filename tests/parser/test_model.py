@@ -78,7 +78,7 @@ def test_a_batch_gives_the_trees_of_batches_of_one(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_half_precision_parses_nearly_the_same(kind, compiled, tmp_path, monkeypatch):
     """In bfloat16 a score has about three digits, and few decisions are closer than that."""
-    model = build(kind, hidden_dim=32, scorer_dim=32)
+    model = build(kind)
     model.save_pretrained(tmp_path)
     half = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     if not compiled:

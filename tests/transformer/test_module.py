@@ -117,7 +117,12 @@ def test_a_gpt2_is_exported_as_one():
         "--data.batch_tokens=256",
         "--trainer.val_check_interval=2",
     ]
-    steps = ["--trainer.accumulate_grad_batches=1", "--model.scheduler=null", "--model.compile=false"]
+    steps = [
+        "--trainer.accumulate_grad_batches=1",
+        "--model.scheduler=null",
+        "--model.compile=false",
+        "--trainer.limit_val_batches=1",
+    ]
     run = main(["fit", "-c", "configs/transformer/gpt2.yaml", *small, *text, *rows, *steps, *QUIET]).run
     theirs = GPT2LMHeadModel.from_pretrained(run / "export/gpt2").eval()
     ours = TransformerModel.from_pretrained(run / "export").eval()
