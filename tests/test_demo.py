@@ -5,7 +5,7 @@ import pytest
 from lightning_nlp.data.sample_baselines import baseline
 from lightning_nlp.demo import FAMILIES, train
 
-LONG = ("translator", "transformer")  # their own tests train the same configs
+LONG = ("parser", "translator", "transformer")  # their own tests train the same configs
 
 
 def marked(family):

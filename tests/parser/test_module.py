@@ -143,7 +143,7 @@ def test_pretrained_vectors_are_used_and_kept(tmp_path):
     assert model.vocabulary.vectors == ["the", "baker"]
 
 
-@pytest.mark.parametrize("architecture", ["bilstm", "biaffine"])
+@pytest.mark.parametrize("architecture", [pytest.param("bilstm", marks=pytest.mark.slow), "biaffine"])
 def test_the_others_train_with_joint_tags(architecture, tmp_path):
     config = {"architecture": architecture, "predict_upos": "true", "hidden_dim": 24, "layers": 2, "features": "stack"}
     given = [f"--model.config.{name}={value}" for name, value in config.items()]

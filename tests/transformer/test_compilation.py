@@ -21,6 +21,7 @@ print("graphs", counters["stats"]["unique_graphs"], "recompiled", len(counters["
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile(), reason="needs a C++ compiler")
 def test_scoring_does_not_undo_compilation(repository):
     """One graph for all blocks and steps: their shapes are the same."""

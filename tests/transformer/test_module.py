@@ -188,7 +188,12 @@ def test_two_processes_score_as_one(pretrained, repository, run_python):
     after = metrics(pretrained)
     for score in ("accuracy", "accuracy_baseline", "loss", "bits_per_character"):
         assert after[f"val/{score}"] == pytest.approx(before[f"val/{score}"], abs=1e-4)
-    # A single question, which one of them has: the other must come to the end too.
+
+
+@pytest.mark.slow
+def test_a_process_without_a_question_comes_to_the_end_too(pretrained, repository, run_python):
+    """Of a single one that is held back, for two processes."""
+    given = ["-c", str(pretrained / "config.yaml"), "-c", "configs/trainer/ddp_cpu.yaml", *QUIET]
     run_python(str(repository / "cli.py"), "validate", *given, "--ckpt_path", "best", "--data.held_back=0.015")
     assert metrics(pretrained)["val/accuracy"] in (0, 100)
 
