@@ -99,7 +99,7 @@ class Seq2SeqModel(PreTrainedModel):
     def use_counts(self, counts: Int[Tensor, "vocab"]) -> None:
         """Lets a new model begin with how often each target token is written, as biases (log frequencies).
 
-        Otherwise attentional states learn it first: they saturate, and attention begins a thousand steps later.
+        Otherwise attentional states learn it first: they saturate, and the loss stands still for hundreds of steps.
 
         Args:
             counts: of target tokens, ends among them; tokens that were never seen count as seen once.
