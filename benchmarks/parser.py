@@ -23,32 +23,26 @@ second of wall time from opening the input to closing the output, model loaded, 
 """
 
 import argparse
-import datetime
 import importlib.metadata
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/parser.json"
-DATA = ROOT.parent / "shared/data"
+import harness
+from harness import DATA, ROOT, versions
+
 TREEBANKS = {"english_ewt": "en_ewt", "hungarian_szeged": "hu_szeged", "french_sequoia": "fr_sequoia"}
 INSTALL = '.venv/bin/pip install --constraint constraints.txt --editable ".[dev,bench]"'
 PASSES = 5  # over the test file when speed is measured
 ROUNDS = 5  # of two systems in turns
-# One thread each; and without settings that hold numpy's products back on some processors: peers shall run fast.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
-ENVIRONMENT |= {"OMP_NUM_THREADS": "1"}
 
 # Straka et al. (2015, "Parsing Universal Dependency Treebanks…"): the swap system with its static lazy oracle. Of the
 # columns it reads FORM and UPOS alone; what is not named here are UDPipe's defaults. Its authors' model, begun from
@@ -178,14 +172,9 @@ def gold(split: str, treebank: str = "english_ewt") -> Path:
     return DATA / f"ud_{treebank}" / f"{TREEBANKS[treebank]}-ud-{split}.conllu"
 
 
-def run(command: list[str], log: Path | None = None, environment: Mapping[str, str] = ENVIRONMENT) -> str:
-    """Runs a system in its own process and returns what it printed; its messages go to a log, when there is one."""
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    if log:
-        log.write_text(done.stdout + done.stderr)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)[:500]}\n{done.stdout[-2000:]}\n{done.stderr}")
-    return done.stdout
+def run(command: list[str], log: Path | None = None) -> str:
+    """Runs a system on one thread, see `harness.run`."""
+    return harness.run(command, log, OMP_NUM_THREADS="1")
 
 
 def need(*packages: str) -> None:
@@ -248,30 +237,7 @@ def trained(model: Path, fit: Callable[[], dict]) -> dict:
 
 
 def report(what: str, cost: dict, found: dict, **about: object) -> dict:
-    """Appends one measured row, and prints it."""
-    row = {
-        "date": datetime.date.today().isoformat(),
-        "what": what,
-        **about,
-        **{key: round(value, 2) for key, value in cost.items()},
-        **found,
-        "machine": f"{os.cpu_count()} cores, {processor()}",
-    }
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*rows, row], indent=1) + "\n")
-    print(json.dumps(row), flush=True)
-    return row
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    wide = " with AVX-512" if "avx512f" in info else ""
-    return (names[0] if names else platform.processor()) + wide
-
-
-def versions(*packages: str) -> str:
-    return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    return harness.report("parser", what, cost | found, **about)
 
 
 def fit_udpipe(model: Path) -> dict:
@@ -321,8 +287,7 @@ def fit_ours(model: Path, config: str, treebank: str, *options: str) -> dict:
     runs = model.with_name(f"{model.name}.runs")
     quiet = ["--trainer.logger", "false", "--trainer.enable_progress_bar", "false"]
     where = ["--data.data_files", json.dumps(files), "--trainer.default_root_dir", str(runs)]
-    environment = {key: value for key, value in ENVIRONMENT.items() if key != "OMP_NUM_THREADS"}
-    run([*command, *where, *quiet, *options], model.with_name(f"{model.name}.log"), environment)
+    harness.run([*command, *where, *quiet, *options], model.with_name(f"{model.name}.log"))
     shutil.move((runs / "latest").resolve() / "export", model)
     measured = json.loads((runs / "latest/metrics.json").read_text())
     return {name: measured[name] for name in ("seconds/setup", "seconds/fit", "throughput/train", "parameters")}

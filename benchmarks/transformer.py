@@ -14,14 +14,9 @@ a document a row, float32, uncompiled, and once more compiled under bfloat16; th
 """
 
 import argparse
-import datetime
 import gzip
-import importlib.metadata
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,10 +25,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/transformer.json"
-SHARED = ROOT.parent / "shared/data"
-DATA = SHARED / "cs224n_a5"
+import harness
+from harness import ROOT
+
+DATA = harness.DATA / "cs224n_a5"
 ROWS, CONTEXT = 32, 128
 SIZES = {"dim": 256, "layers": 4, "heads": 4, "context": CONTEXT}
 VARIANTS = {
@@ -44,32 +39,12 @@ VARIANTS = {
 
 
 def report(what: str, found: dict[str, Any], **about: object) -> None:
-    """Appends one measured row, and prints it."""
-    row = {
-        "date": datetime.date.today().isoformat(),
-        "what": what,
-        **about,
-        **{key: round(value, 2) if isinstance(value, float) else value for key, value in found.items()},
-        "machine": f"{os.cpu_count()} cores, {processor()}",
-        "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers")),
-    }
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*rows, row], indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(row, ensure_ascii=False), flush=True)
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    wide = " with AVX-512" if "avx512f" in info else ""
-    return (names[0] if names else platform.processor()) + wide
+    harness.report("transformer", what, found, packages=("torch", "transformers"), **about)
 
 
 def command(*arguments: str) -> None:
     """Runs the command line in a process of its own."""
-    done = subprocess.run([sys.executable, str(ROOT / "cli.py"), *arguments], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"cli.py {' '.join(arguments)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    harness.run([sys.executable, str(ROOT / "cli.py"), *arguments], folder=ROOT)
 
 
 def fit(config: str, folder: Path, *options: str) -> Path:
@@ -140,10 +115,10 @@ def write_articles(folder: Path) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {split: folder / f"{split}.jsonl" for split in ("train", "validation", "test")}
     with files["train"].open("w") as train, files["validation"].open("w") as validation:
-        for number, text in enumerate(articles(SHARED / "english_corpus/wikipedia.raw.txt.gz")):
+        for number, text in enumerate(articles(harness.DATA / "english_corpus/wikipedia.raw.txt.gz")):
             print(json.dumps({"text": text}), file=train if number % 100 else validation)
     with files["test"].open("w") as test:
-        for text in articles(SHARED / "wikitext2/wiki.valid.tokens.gz"):
+        for text in articles(harness.DATA / "wikitext2/wiki.valid.tokens.gz"):
             print(json.dumps({"text": text}), file=test)
     return {split: str(file) for split, file in files.items()}
 

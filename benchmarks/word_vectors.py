@@ -9,22 +9,18 @@ training; peak memory is less that after imports. All vectors are scored by `Wor
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks/results/word_vectors.json"
-DATA = ROOT.parent / "shared/data"
+import harness
+from harness import DATA, ROOT, run
+
 PAIRS = {"wordsim353": "wordsim353_all.tsv", "simlex999": "simlex999.tsv", "rare_words": "rare_words.tsv"}
-# Settings of the environment that hold numpy's products back on some processors: peers shall run as fast as they can.
-ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
 
 GENSIM = """
 import json, resource, sys, time
@@ -54,9 +50,8 @@ print(json.dumps({"seconds/setup": setup, "seconds/reading": reading, "seconds/f
 
 def run_gensim(text: Path, seed: int, epochs: int, workers: int, folder: Path) -> tuple[dict, Path]:
     out = folder / "gensim.bin"
-    command = [sys.executable, "-c", GENSIM, str(text), str(seed), str(epochs), str(workers), str(out)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=ENVIRONMENT)
-    return json.loads(done.stdout.splitlines()[-1]), out
+    printed = run([sys.executable, "-c", GENSIM, str(text), str(seed), str(epochs), str(workers), str(out)])
+    return json.loads(printed.splitlines()[-1]), out
 
 
 def run_ours(config: str, text: Path, folder: Path, *options: str) -> tuple[dict, Path]:
@@ -66,12 +61,9 @@ def run_ours(config: str, text: Path, folder: Path, *options: str) -> tuple[dict
         *("--data.path", "text", "--data.data_files.train", str(text), "--data.validation_fraction", "0"),
         *("--trainer.logger", "false", "--trainer.enable_progress_bar", "false", *options),
     ]
-    environment = {**ENVIRONMENT, "LIGHTNING_NLP_CACHE": str(folder / "cache"), "HF_DATASETS_CACHE": str(folder / "hf")}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    run = folder / "runs/word_vectors" / config / "latest"
-    return json.loads((run / "metrics.json").read_text()), (run / "export/vectors.bin").resolve()
+    run(command, folder=folder, LIGHTNING_NLP_CACHE=str(folder / "cache"), HF_DATASETS_CACHE=str(folder / "hf"))
+    latest = folder / "runs/word_vectors" / config / "latest"
+    return json.loads((latest / "metrics.json").read_text()), (latest / "export/vectors.bin").resolve()
 
 
 def scores(file: Path) -> dict[str, float]:
@@ -89,25 +81,9 @@ def scores(file: Path) -> dict[str, float]:
 def report(what: str, cost: dict, file: Path | None = None, **about: object) -> dict:
     """Appends one measured row, and prints it."""
     kept = ("seconds/setup", "seconds/reading", "seconds/fit", "seconds/total", "throughput/train", "peak_memory_mb")
-    row = {
-        "date": datetime.date.today().isoformat(),
-        "what": what,
-        **about,
-        **{key: round(cost[key], 2) for key in kept if key in cost},
-        **(scores(file) if file else {}),
-        "machine": f"{os.cpu_count()} cores, {processor()}",
-    }
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*rows, row], indent=1) + "\n")
-    print(json.dumps(row), flush=True)
-    return row
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")]
-    wide = " with AVX-512" if "avx512f" in info else ""
-    return (names[0] if names else platform.processor()) + wide
+    found = {key: cost[key] for key in kept if key in cost}
+    # Only costs are rounded to two digits: correlations have four.
+    return harness.report("word_vectors", what, found, **about, **(scores(file) if file else {}))
 
 
 def unpacked(folder: Path) -> Path:

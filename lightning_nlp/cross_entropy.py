@@ -54,7 +54,7 @@ class SummedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         """Returns the gradient that forward has left."""
         gradient, ctx.gradient = ctx.gradient, None
-        return gradient * grad.to(gradient.dtype) if grad != 1 else gradient, None, None
+        return gradient.mul_(grad) if grad != 1 else gradient, None, None
 
 
 @cache
