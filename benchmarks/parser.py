@@ -6,6 +6,7 @@
     python benchmarks/parser.py --parts ewt_ffn ewt ewt_notags ewt_biaffine --keep runs/peers
                                                                   the configurations of EWT: two hours and a half
     python benchmarks/parser.py --parts speed --keep runs/peers   ewt_ffn beside UDPipe, in turns
+    python benchmarks/parser.py --parts vectors                   ewt_ffn begun from our own word vectors
     python benchmarks/parser.py --parts treebanks                 Hungarian, where arcs cross, and French, where one
                                                                   token is several words
 The peers come with the extra `bench`, which resolves with the project's pins; the scorer with `dev`:
@@ -23,6 +24,7 @@ second of wall time from opening the input to closing the output, model loaded, 
 """
 
 import argparse
+import gzip
 import importlib.metadata
 import json
 import os
@@ -309,6 +311,20 @@ def seeds(folder: Path) -> None:
     ours(folder, **{f"ewt_ffn_seed_{seed}": ("ewt_ffn", "--seed_everything", str(seed)) for seed in (1, 2)})
 
 
+def vectors(folder: Path) -> None:
+    """ewt_ffn begun from word vectors that are trained here, on Wikipedia."""
+    file = folder / "vectors.bin"
+    if not file.exists():
+        text, runs = folder / "corpus.txt", folder / "vectors.runs"
+        with gzip.open(DATA / "english_corpus/wikipedia.tok.txt.gz") as packed, text.open("wb") as stream:
+            shutil.copyfileobj(packed, stream)
+        command = [sys.executable, str(ROOT / "cli.py"), "fit", "-c", str(ROOT / "configs/word_vectors/wikipedia.yaml")]
+        source = ["--data.path", "text", "--data.data_files.train", str(text), "--data.validation_fraction", "0"]
+        harness.run([*command, *source, "--trainer.logger", "false", "--trainer.default_root_dir", str(runs)])
+        shutil.copy((runs / "latest").resolve() / "export/vectors.bin", file)
+    ours(folder, ewt_ffn_vectors=("ewt_ffn", "--data.vectors", str(file)))
+
+
 def treebanks(folder: Path) -> None:
     """The transition systems where arcs cross; and French, whose tokens of several words must come back as they are."""
     systems = {
@@ -343,7 +359,7 @@ def speed(folder: Path) -> None:
 PARTS: dict[str, Callable[[Path], None]] = {
     **{"udpipe": udpipe, "spacy": spacy},
     **{name: partial(ours, **{name: (name,)}) for name in ("ewt_ffn", "ewt", "ewt_notags", "ewt_biaffine")},
-    **{"speed": speed, "seeds": seeds, "treebanks": treebanks},
+    **{"speed": speed, "seeds": seeds, "vectors": vectors, "treebanks": treebanks},
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout
+from torch.nn.functional import dropout, linear
 
 from lightning_nlp.lstm import LSTM
 from lightning_nlp.parser.batch import Batch
@@ -139,10 +139,11 @@ class WindowEncoder(nn.Module):
         is_there = (torch.arange(states.shape[1], device=lengths.device) <= lengths[:, None])[:, :, None]
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms)):
             seen, distance = norm(states) * is_there, 2**number
-            before, after = seen.roll(distance, 1), seen.roll(-distance, 1)
-            before[:, :distance], after[:, -distance:] = 0, 0
-            hidden = layer(torch.cat([before, seen, after], dim=2)).relu()
-            states = states + dropout(hidden, self.dropout, self.training)
+            before, here, after = layer.weight.chunk(3, dim=1)
+            hidden = linear(seen, here, layer.bias)
+            hidden[:, distance:] += linear(seen, before)[:, :-distance]
+            hidden[:, :-distance] += linear(seen, after)[:, distance:]
+            states = states + dropout(hidden.relu(), self.dropout, self.training)
         return Encoded(states, {})
 
 

@@ -132,7 +132,8 @@ class PretrainingData(TransformerData):
     def options(self) -> Mapping[str, object]:
         """Returns what the prepared folder depends on."""
         questions = self.questions.fingerprint("train") if self.questions else ""
-        return {**self._tokenizer_options(), "questions": questions, "layout": 3}
+        salient = self.objective.wants_salient
+        return {**self._tokenizer_options(), "questions": questions, "salient": salient, "layout": 3}
 
     def build(self, folder: Path) -> None:
         """Trains the tokenizer on the training text and questions, and writes the text as ids."""
@@ -141,7 +142,7 @@ class PretrainingData(TransformerData):
             asked, _ = divided(read_questions(self.questions, "train") if self.questions else [], self.held_back)
             tokenizer = new_tokenizer(self.kind, self.vocab_size, chain_texts(self._texts("train"), asked))
         (folder / TOKENIZER).write_text(tokenizer_to_json(tokenizer), encoding="utf-8")
-        write_documents(self._texts("train"), tokenizer, folder)
+        write_documents(self._texts("train"), tokenizer, folder, self.objective.wants_salient)
 
     def _texts(self, split: str) -> Iterator[str]:
         return (row["text"] for row in self.source.load(split))

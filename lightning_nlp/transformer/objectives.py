@@ -87,6 +87,11 @@ def corrupt(tokens: Ids, start: int, stop: int, all_of_it: bool = True) -> Examp
 class Objective(ABC):
     """Makes an example of a document."""
 
+    @property
+    def wants_salient(self) -> bool:
+        """Whether it looks at salient spans: finding them takes most of the time of preparing a text."""
+        return False
+
     @abstractmethod
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns an example of at most `limit` tokens.
@@ -144,6 +149,11 @@ class SpanCorruption(Objective):
         self.from_start, self.last, self.all_of_it = from_start, last, all_of_it
         self.gap, self.heading = gap, heading
 
+    @property
+    def wants_salient(self) -> bool:
+        """Whether some of its examples leave out a salient span."""
+        return self.salient > 0
+
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns prefix, mask, suffix, mask, span."""
         longest = min(len(tokens), limit - 2)
@@ -186,6 +196,11 @@ class Mixture(Objective):
             )
         self.objectives = objectives
         self.shares = np.array(shares) / sum(shares)
+
+    @property
+    def wants_salient(self) -> bool:
+        """Whether one of them does."""
+        return any(objective.wants_salient for objective in self.objectives)
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns an example of one of them."""

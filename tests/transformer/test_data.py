@@ -10,7 +10,7 @@ import pytest
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.transformer import FinetuningData, PretrainingData
 from lightning_nlp.transformer.documents import Documents, write_documents
-from lightning_nlp.transformer.objectives import MASK_ID, SpanCorruption
+from lightning_nlp.transformer.objectives import MASK_ID, Causal, Mixture, SpanCorruption
 from lightning_nlp.transformer.questions import divided, is_held_back, question_source, read_questions
 
 SAMPLE = {"path": "sample", "vocab_size": 600, "context": 64, "batch_tokens": 2048}
@@ -104,6 +104,16 @@ def test_a_corrupted_text_has_two_masks():
     data.setup("fit")
     for example in islice(data.examples(), 100):
         assert example.tokens.tolist().count(MASK_ID) == 2
+
+
+def test_salient_spans_are_looked_for_only_where_they_are_wanted():
+    """A change of the objective prepares anew: spans would be missing, or the time for them lost."""
+    wanted = (SpanCorruption(salient=0.5), Mixture([Causal(), SpanCorruption(salient=0.5)]))
+    for objective in (*wanted, Causal(), SpanCorruption(), Mixture([Causal(), SpanCorruption()])):
+        data = PretrainingData(**SAMPLE, objective=objective)
+        data.setup("fit")
+        found = sum(len(data.documents[number][1]) for number in range(len(data.documents)))
+        assert bool(found) == (objective in wanted)
 
 
 def test_bad_settings_are_refused():
