@@ -33,7 +33,8 @@ static void run_tasks(const Shape& s, long threads, F&& task) {
     const long parts = std::max(1L, std::min(threads / s.directions, s.batch / ROWS));
     const long rows = (s.batch + parts - 1) / parts;
     run_parts(parts * s.directions, threads, [&](long n) {
-        task(n / parts, n % parts * rows, std::min(s.batch, (n % parts + 1) * rows));
+        const long from = n % parts * rows;
+        if (from < s.batch) task(n / parts, from, std::min(s.batch, from + rows));
     });
 }
 

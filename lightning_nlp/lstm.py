@@ -71,10 +71,14 @@ class LSTM(nn.LSTM):
         return states.transpose(0, 1), (last[0], last[1])
 
     def _by_torch(self, inputs: Tensor, lengths: Tensor, state: State) -> tuple[Tensor, State]:
-        packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        state = tuple(part.to(inputs.dtype) for part in state)  # type: ignore[assignment]
-        outputs, last = super().forward(packed, state)
-        return pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])[0], last
+        at_least_one = lengths.cpu().clamp(min=1)  # empty sequences cannot be packed: what is read of them is undone
+        packed = pack_padded_sequence(inputs, at_least_one, batch_first=True, enforce_sorted=False)
+        first = tuple(part.to(inputs.dtype) for part in state)
+        found, last = super().forward(packed, first)  # type: ignore[arg-type]
+        outputs, _ = pad_packed_sequence(found, batch_first=True, total_length=inputs.shape[1])
+        is_empty = (lengths == 0)[:, None]
+        h, c = (torch.where(is_empty, before, after) for before, after in zip(first, last))
+        return outputs.masked_fill(is_empty[:, :, None], 0), (h, c)
 
 
 class Recurrence(torch.autograd.Function):

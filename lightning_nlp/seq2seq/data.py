@@ -1,6 +1,7 @@
 """Bitext for the translator: two languages in, batches of pairs out."""
 
 import json
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from lightning_nlp.seq2seq.batch import EOS, Bitext, Side
 TRAIN, DICTIONARY, DROPPED = "train.npz", "dictionary.json", "dropped.json"
 SOURCE_TOKENIZER, TARGET_TOKENIZER = "source_tokenizer.json", "target_tokenizer.json"
 PREDICTED_TOGETHER = 1024  # sentences
+ENCODED_TOGETHER = 10_000
 
 Tokenizers = tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast]
 
@@ -136,7 +138,8 @@ class Seq2SeqData(SourcedData):
         if not len(kept):
             raise ValueError(
                 f"No training pair is left: {empty.sum()} of {len(source)} have an empty side, {long.sum()} are longer "
-                f"than data.max_tokens {self.max_tokens}. Check data_files and columns, or raise the limit."
+                f"than data.max_tokens {self.max_tokens}, {uneven.sum()} have a side more than data.max_length_ratio "
+                f"{self.max_length_ratio:g} times as long as the other. Check data_files and columns, or raise a limit."
             )
         return kept, {name: int(which.sum()) for name, which in counts.items()}
 
@@ -199,9 +202,14 @@ class Seq2SeqData(SourcedData):
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Side:
-    """Replaces texts by ids."""
-    encoded = tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    return Side.of([one.ids for one in encoded])
+    """Replaces texts by ids, some at a time: what a tokenizer returns holds much beside them."""
+    tokens, lengths = array("i"), array("q")
+    for start in range(0, len(texts), ENCODED_TOGETHER):
+        some = list(texts[start : start + ENCODED_TOGETHER])
+        for one in tokenizer.backend_tokenizer.encode_batch_fast(some, add_special_tokens=False):
+            tokens.extend(one.ids)
+            lengths.append(len(one.ids))
+    return Side(np.array(tokens, np.int32), np.cumsum([0, *lengths]))
 
 
 def save_bitext(bitext: Bitext, file: Path) -> None:

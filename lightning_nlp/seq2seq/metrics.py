@@ -30,13 +30,14 @@ class TranslationScores(nn.Module):
     Args:
         sources: texts of the set.
         references: their translations.
+        tokenize: how sacrebleu tells words.
     """
 
     sums: Tensor  # loss, tokens, seconds
 
-    def __init__(self, sources: Sequence[str], references: Sequence[str]) -> None:
+    def __init__(self, sources: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> None:
         super().__init__()
-        self.sources, self.references = list(sources), list(references)
+        self.sources, self.references, self.tokenize = list(sources), list(references), tokenize
         self.hypotheses: dict[int, str] = {}
         self.register_buffer("sums", torch.zeros(3, dtype=torch.float64))
 
@@ -80,7 +81,7 @@ class TranslationScores(nn.Module):
             "perplexity_character": exp(min(loss / max(1, characters), 100)),
             "sentences_per_second": processes * len(numbers) / max(seconds, 1e-9),
         }
-        return scores | text_scores(scored.hypotheses, scored.references), scored
+        return scores | text_scores(scored.hypotheses, scored.references, self.tokenize), scored
 
 
 def gathered(own: Mapping[int, str]) -> dict[int, str]:
@@ -92,25 +93,25 @@ def gathered(own: Mapping[int, str]) -> dict[int, str]:
     return {number: text for part in parts if part for number, text in part.items()}
 
 
-def text_scores(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+def text_scores(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> dict[str, float]:
     """Returns BLEU and chrF, and how long translations are beside their references, in tokens of BLEU."""
     if not references:
         return {"bleu": 0.0, "chrf": 0.0, "length_ratio": 0.0}
-    bleu = BLEU().corpus_score(list(hypotheses), [list(references)])
+    bleu = BLEU(tokenize=tokenize).corpus_score(list(hypotheses), [list(references)])
     chrf = CHRF().corpus_score(list(hypotheses), [list(references)])
     return {"bleu": bleu.score, "chrf": chrf.score, "length_ratio": bleu.sys_len / max(1, bleu.ref_len)}
 
 
-def signatures() -> dict[str, str]:
+def signatures(tokenize: str = "13a") -> dict[str, str]:
     """Returns what sacrebleu calls its settings, so that scores can be compared with others'."""
     found = {}
-    for name, metric in {"bleu": BLEU(), "chrf": CHRF()}.items():
+    for name, metric in {"bleu": BLEU(tokenize=tokenize), "chrf": CHRF()}.items():
         metric.corpus_score(["a"], [["a"]])  # the number of references is known only then
         found[name] = str(metric.get_signature())
     return found
 
 
-def by_length(scored: Scored) -> list[Row]:
+def by_length(scored: Scored, tokenize: str = "13a") -> list[Row]:
     """Returns rows of `LENGTH_COLUMNS`: BLEU of sentences whose sources have so many words between white space.
 
     Where a source has no white space, as in Chinese, characters are counted instead.
@@ -122,7 +123,8 @@ def by_length(scored: Scored) -> list[Row]:
     for low, high in pairwise(bounds):
         chosen = [place for place, length in enumerate(lengths) if low < length <= high]
         if chosen:
-            found = text_scores([scored.hypotheses[n] for n in chosen], [scored.references[n] for n in chosen])
+            texts = ([side[n] for n in chosen] for side in (scored.hypotheses, scored.references))
+            found = text_scores(*texts, tokenize)
             name = f"{low + 1}–{high}" if high <= LENGTHS[-1] else f"over {low}"
             rows.append((name, len(chosen), found["bleu"], found["length_ratio"]))
     return rows

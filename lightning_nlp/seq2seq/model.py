@@ -105,7 +105,7 @@ class Seq2SeqModel(PreTrainedModel):
             counts: of target tokens, ends among them; tokens that were never seen count as seen once.
         """
         bias = self.output_bias if self.config.tied else self.output.bias
-        seen = counts.clamp(min=1).to(bias)
+        seen = counts.clamp(min=1).double()  # sums of counts overflow in float16
         bias.data.copy_((seen / seen.sum()).log())
 
     # -- tokenizers -------------------------------------------------------------------------------------------------
@@ -205,7 +205,11 @@ class Seq2SeqModel(PreTrainedModel):
             search: how translations are looked for.
             n_best: translations of each text at most.
             batch_tokens: tokens that are read together, padding among them.
+
+        Raises:
+            ValueError: more translations are wanted than the beam holds.
         """
+        search.check_n_best(n_best)
         encoded = self.tokenizers[0].backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
         side = Side.of([one.ids for one in encoded])
         found = [[Translation("", 0.0, 0.0, [], [])] for _ in texts]
@@ -218,6 +222,17 @@ class Seq2SeqModel(PreTrainedModel):
             for number, ones in zip(numbers, self._spelt(batch, hypotheses, pieces)):
                 found[number] = ones
         return found
+
+    @torch.no_grad()
+    def looked_at(self, text: str, translation: Translation) -> list[list[float]]:
+        """Returns how much each token of a translation looked at each token of its text, as it was written."""
+        read, write = self.tokenizers
+        sides = (
+            Side.of([read.backend_tokenizer.encode(text, add_special_tokens=False).ids]),
+            Side.of([write.convert_tokens_to_ids(translation.tokens)]),
+        )
+        batch = pair_up(*(part.to(self.device) for side in sides for part in side.padded([0])))
+        return self.attention(batch)[0, : len(translation.tokens)].tolist()
 
     def _spelt(
         self, batch: Batch, hypotheses: list[list[Hypothesis]], pieces: list[list[str]]

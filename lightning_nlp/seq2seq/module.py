@@ -17,12 +17,14 @@ from lightning_nlp.seq2seq.batch import Batch
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
 from lightning_nlp.seq2seq.data import Seq2SeqData
 from lightning_nlp.seq2seq.metrics import TranslationScores, signatures, text_scores
-from lightning_nlp.seq2seq.model import Seq2SeqModel, spelt
+from lightning_nlp.seq2seq.model import Seq2SeqModel
 from lightning_nlp.seq2seq.pictures import show_translations, translation_page
 from lightning_nlp.seq2seq.search import BEAM, GREEDY, Search
 from lightning_nlp.training import Linear, PerToken, Schedule, make_plain, run_folder
 
 DRAWN_FROM = 200  # validation pairs that the page of translations chooses from
+
+BleuTokenize = Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"]
 
 
 class Seq2Seq(PerToken):
@@ -34,6 +36,8 @@ class Seq2Seq(PerToken):
         scheduler: how the learning rate changes; null keeps it.
         label_smoothing: share of the probability that training spreads over all tokens (Szegedy et al. 2016).
         search: how test and predict look for translations; validation is greedy.
+        bleu_tokenize: how sacrebleu tells words: its `13a` for text with spaces; `zh`, `ja-mecab`, `ko-mecab` or `char`
+            where translations have none.
         monitor: the score that chooses `best.ckpt`.
         monitor_mode: whether it should be small or large.
     """
@@ -51,6 +55,7 @@ class Seq2Seq(PerToken):
         scheduler: Schedule | None = lazy_instance(Linear),  # noqa: B008 - stateless, made when used
         label_smoothing: float = 0.1,
         search: Search = BEAM,
+        bleu_tokenize: BleuTokenize = "13a",
         monitor: str = "val/bleu",
         monitor_mode: Literal["min", "max"] = "max",
     ) -> None:
@@ -61,7 +66,7 @@ class Seq2Seq(PerToken):
         make_plain(self.hparams)
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.label_smoothing, self.search = label_smoothing, search
+        self.label_smoothing, self.search, self.bleu_tokenize = label_smoothing, search, bleu_tokenize
         self.monitor, self.monitor_mode = monitor, monitor_mode
         self.dictionary: dict[str, str] = {}
         self.scores: dict[str, TranslationScores] = {}
@@ -118,7 +123,7 @@ class Seq2Seq(PerToken):
                 "that it was trained with, or fit a new one."
             )
         for logger in self.loggers:
-            logger.log_hyperparams({"sacrebleu": signatures()})
+            logger.log_hyperparams({"sacrebleu": signatures(self.bleu_tokenize)})
 
     def export(self, folder: Path) -> None:
         """Writes the model folder."""
@@ -146,11 +151,10 @@ class Seq2Seq(PerToken):
     def _score(self, name: str, split: str, batch: tuple[Batch, Tensor], search: Search) -> None:
         pairs, numbers = batch
         if name not in self.scores:
-            self.scores[name] = TranslationScores(*self.data.references[split]).to(self.device)
+            self.scores[name] = TranslationScores(*self.data.references[split], self.bleu_tokenize).to(self.device)
+        sources, _ = self.data.references[split]
         began = time.perf_counter()
-        found = [ones[0] for ones in self.model.search(pairs, search)]
-        tokenizer = self.model.tokenizers[1]
-        texts = [spelt(tokenizer, tokenizer.convert_ids_to_tokens(one.tokens)) for one in found]
+        texts = self.model.translate([sources[number] for number in numbers.tolist()], search, self.data.scored_tokens)
         seconds = time.perf_counter() - began
         loss = self.model.loss(pairs)
         self.scores[name].add(numbers, texts, loss, int(pairs.is_token().sum()), seconds)
@@ -172,11 +176,11 @@ class Seq2Seq(PerToken):
                     "dictionary": look_up(scored.sources, self.dictionary),
                 }
                 for baseline, texts in baselines.items():
-                    scores[f"bleu_{baseline}"] = text_scores(texts, scored.references)["bleu"]
+                    scores[f"bleu_{baseline}"] = text_scores(texts, scored.references, self.bleu_tokenize)["bleu"]
             for score, value in scores.items():
                 self.log(f"{name}/{score}", value, prog_bar=name == "val" and score in ("bleu", "loss"))
             if not self.trainer.sanity_checking:
-                show_translations(name, scored, run_folder(self.trainer), self.trainer.loggers)
+                show_translations(name, scored, run_folder(self.trainer), self.trainer.loggers, self.bleu_tokenize)
         self.scores = {}
 
     # -- use --------------------------------------------------------------------------------------------------------
@@ -194,9 +198,14 @@ class Seq2Seq(PerToken):
         return [
             (
                 place,
-                ones[0].text,
+                one_line(ones[0].text),
                 f"{ones[0].normalised:.6f}",
-                "\n".join(f"{place + 1}\t{one.normalised:.6f}\t{one.text}" for one in ones),
+                "\n".join(f"{place + 1}\t{one.normalised:.6f}\t{one_line(one.text)}" for one in ones),
             )
             for (place, _), ones in zip(batch, found)
         ]
+
+
+def one_line(text: str) -> str:
+    """Returns a text without line ends and tabs, which would tear the files of predictions apart."""
+    return " ".join(text.replace("\t", " ").splitlines())

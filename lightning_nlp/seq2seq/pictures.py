@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from pytorch_lightning.utilities import rank_zero_only
 from sacrebleu.metrics import CHRF
 
@@ -14,7 +13,6 @@ from lightning_nlp.report.alignments import draw_alignment
 from lightning_nlp.report.figures import ACCENT, INK, new_figure, plain, save_figure
 from lightning_nlp.report.pages import Section, Svg, write_page
 from lightning_nlp.report.tables import save_table
-from lightning_nlp.seq2seq.batch import Side, pair_up
 from lightning_nlp.seq2seq.metrics import LENGTH_COLUMNS, Row, Scored, by_length
 from lightning_nlp.seq2seq.model import Seq2SeqModel, Translation
 from lightning_nlp.seq2seq.search import Search
@@ -34,7 +32,9 @@ LEGEND = (
 TEXT_COLUMNS = ("source", "reference", "translation")
 
 
-def show_translations(name: str, scored: Scored, folder: Path, loggers: Sequence[Logger]) -> None:
+def show_translations(
+    name: str, scored: Scored, folder: Path, loggers: Sequence[Logger], tokenize: str = "13a"
+) -> None:
     """Writes tables and figures of a set's translations to the run folder and the tracker; for every rank to call.
 
     Args:
@@ -42,8 +42,9 @@ def show_translations(name: str, scored: Scored, folder: Path, loggers: Sequence
         scored: its translations.
         folder: the run folder.
         loggers: `trainer.loggers`.
+        tokenize: how BLEU tells words.
     """
-    rows = by_length(scored)
+    rows = by_length(scored, tokenize)
     save_table(LENGTH_COLUMNS, rows, f"{name}/by_length", folder, loggers)
     texts = list(zip(scored.sources, scored.references, scored.hypotheses))[:SHOWN]
     save_table(TEXT_COLUMNS, texts, f"{name}/translations", folder, loggers)
@@ -91,25 +92,13 @@ def translation_page(
     for title, chosen in parts.items():
         blocks: list[str | Svg] = []
         for n in chosen:
-            lines = found[n].source_tokens, readable(model, found[n]), attention_of(model, sources[n], found[n])
+            lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
             blocks += [f"{scores[n]:.1f} chrF · reference: {references[n]}", draw_alignment(*lines)]
         sections.append(Section(title, blocks))
     for number, n in enumerate([n for n in places if len(found[n].tokens) <= LONGEST_MAP][:MAPS], start=1):
-        lines = found[n].source_tokens, readable(model, found[n]), attention_of(model, sources[n], found[n])
+        lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
         save_figure(attention_map(*lines), f"attention_{number}", folder)
     return write_page(folder / "translations.html", "Translations of the validation set", sections)
-
-
-@torch.no_grad()
-def attention_of(model: Seq2SeqModel, source: str, found: Translation) -> list[list[float]]:
-    """Returns how much each token written looked at each token read."""
-    read, write = model.tokenizers
-    sides = (
-        Side.of([read.backend_tokenizer.encode(source, add_special_tokens=False).ids]),
-        Side.of([write.convert_tokens_to_ids(found.tokens)]),
-    )
-    batch = pair_up(*(part.to(model.device) for side in sides for part in side.padded([0])))
-    return model.attention(batch)[0, : len(found.tokens)].tolist()
 
 
 def readable(model: Seq2SeqModel, found: Translation) -> list[str]:

@@ -23,7 +23,8 @@ class Search:
         average: compare mean scores a token instead, whatever `length_penalty` says.
         min_length: tokens of a translation at least, its end not counted.
         max_ratio: tokens of a translation at most for each of the source ...
-        max_extra: ... and that many more.
+        max_extra: ... and that many more, ...
+        max_length: ... but never more than these.
     """
 
     beam: int = 5
@@ -32,16 +33,28 @@ class Search:
     min_length: int = 1
     max_ratio: float = 2.0
     max_extra: int = 10
+    max_length: int = 1000
 
     def __post_init__(self) -> None:
         if self.beam < 1:
             raise ValueError(f"search.beam is {self.beam}, expected 1 or more; 1 is greedy search.")
         if self.max_extra < max(1, self.min_length):
             raise ValueError(f"search.max_extra is {self.max_extra}, expected 1 and search.min_length or more.")
+        if self.max_length < max(1, self.min_length):
+            raise ValueError(f"search.max_length is {self.max_length}, expected 1 and search.min_length or more.")
+
+    def check_n_best(self, n_best: int) -> None:
+        """Refuses to look for more hypotheses than the beam holds.
+
+        Raises:
+            ValueError: naming both.
+        """
+        if n_best > self.beam:
+            raise ValueError(f"n_best is {n_best}, but search.beam is {self.beam}: set it to {n_best} or more.")
 
     def max_lengths(self, source_lengths: Int[Tensor, "batch"]) -> Int[Tensor, "batch"]:
         """Returns how many tokens translations may have, their ends not counted."""
-        return (self.max_ratio * source_lengths).long() + self.max_extra
+        return ((self.max_ratio * source_lengths).long() + self.max_extra).clamp(max=self.max_length)
 
     def normalised(self, scores: Tensor, lengths: Tensor | int) -> Tensor:
         """Makes sums of log-probabilities comparable between lengths, ends counted; larger is better."""
@@ -193,8 +206,7 @@ def beam_search(
     Raises:
         ValueError: more hypotheses are wanted than the beam can find.
     """
-    if n_best > settings.beam:
-        raise ValueError(f"n_best is {n_best}, but search.beam is {settings.beam}: set it to {n_best} or more.")
+    settings.check_n_best(n_best)
     device = max_lengths.device
     count = len(max_lengths)
     found: list[list[Hypothesis]] = [[] for _ in range(count)]

@@ -18,7 +18,7 @@ from lightning_nlp.data.samplers import load_again, settle_epoch
 from lightning_nlp.training.measure import Measure
 from lightning_nlp.training.run_folder import BEST, LAST, run_folder
 
-BATCHES_BETWEEN_QUESTIONS = 50
+STEPS_BETWEEN_QUESTIONS = 50
 
 
 class StreamedCheckpoints(TorchCheckpointIO):
@@ -100,10 +100,14 @@ class LastCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Saves when the time has come; rank 0's clock decides for all, asked now and then because asking waits."""
-        due = time.monotonic() - self.saved_at > self.seconds
+        """Saves when the time has come; rank 0's clock decides for all, asked now and then because asking waits.
+
+        Never between accumulated batches, whose gradients are in no checkpoint.
+        """
+        steps, batches_left = divmod(batch_idx + 1, trainer.accumulate_grad_batches)
+        due = not batches_left and time.monotonic() - self.saved_at > self.seconds
         if trainer.world_size > 1:
-            due = batch_idx % BATCHES_BETWEEN_QUESTIONS == 0 and trainer.strategy.broadcast(due)
+            due = not batches_left and steps % STEPS_BETWEEN_QUESTIONS == 0 and trainer.strategy.broadcast(due)
         if due:
             self._save(trainer)
 

@@ -17,6 +17,15 @@ def test_scores_are_sacrebleus():
     assert "case:mixed" in signatures()["bleu"]
 
 
+def test_translations_without_spaces_have_words_by_another_rule():
+    """By its own rule sacrebleu takes each of these for one word, so that no four of them follow each other."""
+    texts, references = ["我喜欢读很多书", "他在家"], ["我喜欢读很多好书", "他在家"]
+    assert text_scores(texts, references)["bleu"] == 0
+    assert text_scores(texts, references, "zh")["bleu"] == corpus_bleu(texts, [references], tokenize="zh").score > 50
+    assert "tok:zh" in signatures("zh")["bleu"]
+    assert by_length(Scored(["a b", "a b"], references, texts), "zh")[0][2] > 50
+
+
 def test_batches_add_up_in_the_order_of_the_texts():
     scores = TranslationScores(["s0", "s1", "s2"], REFERENCES)
     scores.add(torch.tensor([2, 0]), [HYPOTHESES[2], HYPOTHESES[0]], torch.tensor(6.0), 8, 0.5)

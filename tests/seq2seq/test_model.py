@@ -1,3 +1,4 @@
+import math
 from functools import partial
 
 import pytest
@@ -107,6 +108,23 @@ def test_a_batch_gives_the_translations_of_batches_of_one(kind, beam):
         assert [one.tokens for one in alone] == [one.tokens for one in of_text]
         assert [one.normalised for one in alone] == pytest.approx([one.normalised for one in of_text], abs=1e-5)
     assert [one.text for one in together[-1]] == [""]
+
+
+def test_more_translations_than_the_beam_holds_are_refused():
+    with pytest.raises(ValueError, match=r"n_best is 2, but search\.beam is 1: set it to 2 or more"):
+        build().translations(["", SOURCES[0]], Search(beam=1), n_best=2)
+
+
+def test_no_translation_is_longer_than_the_limit():
+    found = build().translations([" ".join(SOURCES[0].split() * 30)], Search(beam=2, min_length=7, max_length=7))
+    assert len(found[0][0].tokens) == 7
+
+
+def test_a_new_model_begins_with_the_frequencies_of_tokens_in_half_precision_too():
+    model = build("fed").half()
+    counts = torch.full((len(model.tokenizers[1]),), 40_000)
+    model.use_counts(counts)
+    assert model.output_bias.tolist() == pytest.approx([-math.log(len(counts))] * len(counts), abs=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["fed", "not_fed"])

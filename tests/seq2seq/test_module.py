@@ -15,6 +15,7 @@ from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.seq2seq import Seq2Seq, Seq2SeqConfig, Seq2SeqModel
 from lightning_nlp.seq2seq.batch import EOS
+from lightning_nlp.seq2seq.module import one_line
 from lightning_nlp.seq2seq.search import Search
 
 SAMPLE = ["-c", "configs/seq2seq/sample.yaml"]
@@ -96,6 +97,11 @@ def test_predict_keeps_the_order_and_lists_the_best(trained, tmp_path):
 def _file(folder: Path, text: str) -> Path:
     (folder / "one.txt").write_text(text + "\n")
     return folder / "one.txt"
+
+
+def test_line_ends_and_tabs_tear_no_file_of_predictions_apart():
+    assert one_line("one\ttext\nof two lines\u2028and more\r\n") == "one text of two lines and more"
+    assert one_line(" two  spaces\u00a0stay") == " two  spaces\u00a0stay"
 
 
 def test_predict_in_half_precision_finds_nearly_the_same_translations(trained, tmp_path):
