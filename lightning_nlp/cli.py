@@ -118,6 +118,8 @@ class NLPCLI(LightningCLI):
                 "trainer.logger": {"class_path": "lightning_nlp.training.tracker.WandbTracker"},
                 "trainer.default_root_dir": "runs",
                 "trainer.use_distributed_sampler": False,  # the data modules share out the work themselves
+                # Apple's GPUs have no float64, in which scores are added up.
+                **({"trainer.accelerator": "cpu"} if torch.backends.mps.is_available() else {}),
             }
         )
 

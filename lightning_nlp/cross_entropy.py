@@ -29,10 +29,16 @@ def summed_cross_entropy(
         logits: scores of the classes; with gradients they must not be used again, as they are overwritten.
         targets: the right class of each.
         smoothing: share of the probability that is spread over all classes (Szegedy et al. 2016, section 7).
+
+    Raises:
+        IndexError: a target is no class.
     """
     library = load_loop() if logits.device.type == "cpu" and logits.numel() else None
     if library is None or not hasattr(library, typed(NAME, logits.dtype)):
         return torch.nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing, reduction="sum")
+    least, most = (int(end) for end in targets.aminmax())
+    if least < 0 or most >= logits.shape[1]:
+        raise IndexError(f"targets are {least} to {most}, expected classes 0 to {logits.shape[1] - 1}.")
     return SummedCrossEntropy.apply(logits, targets, smoothing)
 
 

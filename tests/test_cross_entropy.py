@@ -33,6 +33,15 @@ def test_loss_and_gradient_are_torchs(classes, smoothing):
     torch.testing.assert_close(found_gradient, gradient, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("target", [-1, 5])
+def test_a_target_that_is_no_class_is_refused(target):
+    """The compiled loop would write beside its row."""
+    if own.load_loop() is None:
+        pytest.skip("no C++ compiler")
+    with pytest.raises(IndexError, match=r"expected classes 0 to 4"):
+        own.summed_cross_entropy(torch.zeros(2, 5), torch.tensor([0, target]))
+
+
 def test_bfloat16_is_near():
     (loss, gradient), (found, found_gradient) = both(100, 0.1, torch.bfloat16)
     torch.testing.assert_close(found, loss, rtol=1e-5, atol=1e-3)

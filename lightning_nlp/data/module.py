@@ -82,8 +82,14 @@ class SourcedData(LightningDataModule, ABC):
     # -- place ------------------------------------------------------------------------------------------------------
 
     def share(self) -> dict[str, Any]:
-        """Returns this process's part of evaluation batches, as arguments of a sampler."""
+        """Returns this process's part of evaluation batches, as arguments of a sampler.
+
+        Raises:
+            ValueError: the trainer would divide that part among the processes once more.
+        """
         rank, size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        if size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:  # type: ignore[union-attr]
+            raise ValueError("Give Trainer use_distributed_sampler=False: data are divided among processes here.")
         return {"seed": global_seed(), "rank": rank, "world_size": size}
 
     def place(self) -> dict[str, Any]:

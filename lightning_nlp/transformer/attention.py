@@ -44,7 +44,7 @@ def look_back(documents: Int[Tensor, "batch keys"], length: int) -> Bool[Tensor,
 
 def rotations(places: Int[Tensor, "batch length"], dim: int, base: float) -> tuple[Tensor, Tensor]:
     """Returns cosine and sine of the angle by which each place turns each pair of numbers (Su et al. 2021, eq. 15)."""
-    speeds = base ** (-torch.arange(0, dim, 2, device=places.device) / dim)
+    speeds = base ** (-torch.arange(0, dim, 2, dtype=torch.float32, device=places.device) / dim)
     angles = places[:, None, :, None] * speeds
     return angles.cos(), angles.sin()
 

@@ -163,23 +163,20 @@ class PretrainingData(TransformerData):
         return self._train_loader(self.examples)
 
     def examples(self, epoch: int = 0) -> Iterator[Example]:
-        """Yields examples without end: documents in random order, another for each epoch, questions among them."""
+        """Yields examples without end: documents in random order, another for each epoch, questions among them.
+
+        A document of many contexts gives as many examples.
+        """
         generator, of_questions = (np.random.default_rng([self.share()["seed"], part, epoch]) for part in range(2))
         pairs = encode_questions(self.tokenizer, self.trained_questions)
         asked = question_examples(pairs, self.context, of_questions)
         while True:
-            for number in generator.permutation(len(self.documents)).tolist():
-                while self.questions_share and generator.random() < self.questions_share:
-                    yield next(asked)
-                tokens, spans = self.documents[number]
-                for start in range(0, max(1, len(tokens)), self.context * 64):  # of a long text, some of each part
-                    part = tokens[start : start + self.context * 64]
-                    yield from self._of(part, spans if start == 0 else spans[:0], generator)
-
-    def _of(self, tokens: np.ndarray, spans: np.ndarray, generator: np.random.Generator) -> Iterator[Example]:
-        """Yields an example, or of a text of many contexts as many."""
-        for _ in range(max(1, round(len(tokens) / self.context))):
-            yield self.objective(tokens, spans, self.context, generator)
+            for number in generator.permutation(len(self.documents)):
+                tokens, spans = self.documents[int(number)]
+                for _ in range(max(1, round(len(tokens) / self.context))):
+                    while self.questions_share and generator.random() < self.questions_share:
+                        yield next(asked)
+                    yield self.objective(tokens, spans, self.context, generator)
 
     def val_dataloader(self) -> list[DataLoader]:
         """Returns the validation text, where there is one, and the questions held back."""
@@ -285,15 +282,20 @@ def text_batches(
     rows: list[list[Example]] = []
     characters = 0
     for text in texts:
+        if not text.strip():
+            continue  # as in training
         encoded = tokenizer.backend_tokenizer.encode(f" {text}", add_special_tokens=False)
-        if not encoded.ids:
-            continue
         characters += len(text) + 2 - encoded.offsets[0][1]  # those that are predicted, and the end as one
         tokens = causal(np.array(encoded.ids, np.int32))
         for start in range(0, len(tokens.tokens), context):
             rows.append([Example(tokens.tokens[start : start + context], tokens.targets[start : start + context])])
             if len(rows) * context >= batch_tokens:
-                yield lay_out(rows, context), characters
+                yield lay_out(rows, longest_of(rows)), characters
                 rows, characters = [], 0
     if rows:
-        yield lay_out(rows, context), characters
+        yield lay_out(rows, longest_of(rows)), characters
+
+
+def longest_of(rows: Sequence[Sequence[Example]]) -> int:
+    """Returns the tokens of the longest of rows of one example."""
+    return max(len(one.tokens) for (one,) in rows)

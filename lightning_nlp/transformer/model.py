@@ -31,6 +31,7 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
     """
 
     config_class = TransformerConfig
+    accepts_loss_kwargs = False  # transformers' Trainer: `loss` is a mean, whatever it accumulates
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__(config)

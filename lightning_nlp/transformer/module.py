@@ -25,7 +25,7 @@ from lightning_nlp.transformer.pictures import show_answers, show_attention
 from lightning_nlp.transformer.pretrained import Pretrained, read_pretrained
 from lightning_nlp.transformer.questions import Question
 
-LONGEST_ANSWER = 32  # tokens
+DROPOUTS = ("dropout", "attention_dropout")  # what finetuning may change of what was pretrained
 DRAWN = 2  # questions whose attention is drawn
 
 
@@ -37,6 +37,8 @@ class Transformer(PerToken):
         optimizer: any of torch's, or `MuonAdamW`.
         scheduler: how the learning rate changes; null keeps it.
         pretrained: export folder or checkpoint whose weights, numbers and tokenizer training begins with.
+        longest_answer: tokens of an answer, or of what follows a text, that are written at most; never more than half
+            of the context.
         compile: whether training runs compiled, where there is a compiler.
         monitor: the score that chooses `best.ckpt`.
         monitor_mode: whether it should be small or large.
@@ -53,6 +55,7 @@ class Transformer(PerToken):
         optimizer: OptimizerCallable = AdamW,
         scheduler: Schedule | None = lazy_instance(Linear),  # noqa: B008 - stateless, made when used
         pretrained: str | None = None,
+        longest_answer: int = 32,
         compile: bool = True,
         monitor: str = "val/accuracy",
         monitor_mode: Literal["min", "max"] = "max",
@@ -62,7 +65,7 @@ class Transformer(PerToken):
         make_plain(self.hparams)
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
         self.optimizer, self.scheduler, self.pretrained = optimizer, scheduler, pretrained
-        self.compiled = compile
+        self.longest_answer, self.compiled = longest_answer, compile
         self.monitor, self.monitor_mode = monitor, monitor_mode
         self.common_answer = ""
         self.scores: dict[str, Scores] = {}
@@ -92,13 +95,12 @@ class Transformer(PerToken):
             self._refuse_other_numbers(pretrained.config)
             self._warn_of_known_questions(pretrained.config.questions_held_back)
             self.config = pretrained.config
-            self.hparams["config"] = {name: getattr(self.config, name) for name in self.hparams["config"]}
         elif self.config.vocab_size is None:
-            found: dict[str, Any] = {"vocab_size": len(self.data.tokenizer), "mask_token_id": MASK_ID}
-            found["questions_held_back"] = self.data.held_back if self.data.trained_questions else None
-            for name, value in found.items():
-                setattr(self.config, name, value)
-                self.hparams["config"][name] = value
+            self.config.vocab_size, self.config.mask_token_id = len(self.data.tokenizer), MASK_ID
+        if self.trainer.state.fn == "fit" and self.data.trained_questions:
+            before = self.config.questions_held_back
+            self.config.questions_held_back = min(self.data.held_back, 1.0 if before is None else before)
+        self.hparams["config"] = {name: getattr(self.config, name) for name in self.hparams["config"]}
         self.model = TransformerModel(self.config)
         if pretrained:
             self.model.load_state_dict(pretrained.weights)
@@ -113,7 +115,11 @@ class Transformer(PerToken):
         plain = TransformerConfig()
         for name in self.hparams["config"]:
             given, theirs = getattr(self.config, name), getattr(pretrained, name)
-            if given not in (getattr(plain, name), theirs):
+            if given in (getattr(plain, name), theirs):
+                continue
+            if name in DROPOUTS:
+                setattr(pretrained, name, given)
+            else:
                 raise ValueError(
                     f"model.config.{name} is {given}, but what was pretrained has {theirs}: leave it out, its numbers "
                     "come with its weights."
@@ -195,7 +201,7 @@ class Transformer(PerToken):
         if not batch:
             return  # a process without anything of a small set
         if isinstance(batch[0], Question):
-            found = self.model.answer([one.question for one in batch], LONGEST_ANSWER)
+            found = self.model.answer([one.question for one in batch], self._longest())
             self.scores[name].add_answers([Answered(*one, answer) for one, answer in zip(batch, found)])
         else:
             text, characters = batch
@@ -220,6 +226,9 @@ class Transformer(PerToken):
                 show_answers(name, answered, run_folder(self.trainer), self.trainer.loggers)
         self.scores = {}
 
+    def _longest(self) -> int:
+        return min(self.longest_answer, self.config.context // 2)
+
     # -- use --------------------------------------------------------------------------------------------------------
 
     @torch.compiler.set_stance("force_eager")
@@ -234,5 +243,6 @@ class Transformer(PerToken):
     def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns questions with answers, or prompts with what follows them."""
         first = [line.split("\t")[0].strip() for _, line in batch]
-        found = self.model.answer(first, LONGEST_ANSWER) if self.data.asks else self.model.complete(first)
+        written = self.model.answer if self.data.asks else self.model.complete
+        found = written(first, self._longest())
         return [(place, f"{text}\t{' '.join(answer.split())}") for (place, _), text, answer in zip(batch, first, found)]

@@ -109,9 +109,9 @@ class Causal(Objective):
 
     def __call__(self, tokens: Ids, spans: Ids, limit: int, generator: np.random.Generator) -> Example:
         """Returns the text and its end."""
-        whole = np.append(tokens, np.int32(EOS_ID))
-        start = int(generator.integers(max(1, len(whole) - limit)))
-        return predict_all(whole[start : start + limit + 1])
+        start = int(generator.integers(max(1, len(tokens) + 1 - limit)))
+        window = tokens[start : start + limit + 1]
+        return predict_all(window if len(window) > limit else np.append(window, np.int32(EOS_ID)))
 
 
 class SpanCorruption(Objective):
@@ -120,7 +120,8 @@ class SpanCorruption(Objective):
     Args:
         shortest_window: tokens of a window at least; null takes whole documents. The course cuts windows of 4 tokens to
             seven eighths of the context off the beginnings of documents.
-        from_start: whether windows begin where documents do, as the course's; else anywhere.
+        from_start: whether windows begin where documents do, as the course's, if these fit in the context; else
+            anywhere.
         span: mean share of a window that is left out, drawn evenly from nearly none to twice as much.
         salient: share of the examples whose span is a name or a number (Guu et al. 2020, section 3.4).
         last: share of the examples whose window ends with the span, so that it is told from what comes before alone.
@@ -159,7 +160,8 @@ class SpanCorruption(Objective):
         longest = min(len(tokens), limit - 2)
         if self.shortest_window is not None and longest > self.shortest_window:
             longest = int(generator.integers(self.shortest_window, longest + 1))
-        begin = 0 if self.from_start else int(generator.integers(len(tokens) - longest + 1))
+        from_start = self.from_start and len(tokens) <= limit - 2
+        begin = 0 if from_start else int(generator.integers(len(tokens) - longest + 1))
         tokens = tokens[begin : begin + longest]
         within = spans[(spans[:, 0] >= begin) & (spans[:, 1] <= begin + longest)] - begin
         if len(within) and generator.random() < self.salient:

@@ -9,6 +9,7 @@ import pytest
 
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.transformer import FinetuningData, PretrainingData
+from lightning_nlp.transformer.data import text_batches
 from lightning_nlp.transformer.documents import Documents, write_documents
 from lightning_nlp.transformer.objectives import MASK_ID, Causal, Mixture, SpanCorruption
 from lightning_nlp.transformer.questions import divided, is_held_back, question_source, read_questions
@@ -87,16 +88,42 @@ def test_questions_are_held_back_by_their_text_alone():
     assert divided(asked, 0.0) == (asked, [])
 
 
-def test_long_texts_are_read_everywhere(tmp_path):
+def long_text(folder, **options):
+    """One document of 3,000 words, a hundred contexts."""
     words = [f"w{number}" for number in range(3000)]
-    Path(tmp_path, "text.txt").write_text(" ".join(words) + "\n")
-    files = {"train": str(tmp_path / "text.txt")}
-    data = PretrainingData(path="text", data_files=files, tokenizer="words", vocab_size=None, context=32)
+    Path(folder, "text.txt").write_text(" ".join(words) + "\n")
+    files = {"train": str(folder / "text.txt")}
+    data = PretrainingData(path="text", data_files=files, tokenizer="words", vocab_size=None, context=32, **options)
     data.setup("fit")
+    return data
+
+
+def test_questions_keep_their_share_in_long_texts(tmp_path):
+    data = long_text(tmp_path, questions="sample", questions_share=0.4)
+    read = islice(data.examples(), 3000)
+    assert np.mean([MASK_ID in example.tokens for example in read]) == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize("objective", [None, SpanCorruption()])
+def test_long_texts_are_read_everywhere(objective, tmp_path):
+    data = long_text(tmp_path, objective=objective)
     examples = list(islice(data.examples(), 1500))
     assert all(len(example.tokens) <= 32 for example in examples)
     seen = set(np.concatenate([example.tokens for example in examples]).tolist())
     assert len(seen) > 2950
+
+
+def test_blank_lines_are_not_scored_and_rows_are_no_longer_than_their_texts(tmp_path):
+    data = PretrainingData(**SAMPLE)
+    data.setup("fit")
+    texts = ["Ada Berg was born.", "", "  ", "Oslo is far."]
+    found, expected = (
+        list(text_batches(iter(some), data.tokenizer, 64, 2048)) for some in (texts, [texts[0], texts[-1]])
+    )
+    [(batch, characters)] = found
+    assert batch.tokens.shape[0] == 2
+    assert batch.tokens.shape[1] < 20
+    assert characters == expected[0][1]
 
 
 def test_a_corrupted_text_has_two_masks():

@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.transformer import TransformerConfig, TransformerModel
-from lightning_nlp.transformer.attention import attend, look_back
+from lightning_nlp.transformer.attention import attend, look_back, rotations
 from lightning_nlp.transformer.data import chain_texts, new_tokenizer
 from lightning_nlp.transformer.gpt2 import from_gpt2, gpt2_config, to_gpt2
 from lightning_nlp.transformer.model import places_in_documents
@@ -116,6 +116,19 @@ def test_rotated_positions_are_relative():
     model, tokens = build(), ids(1, 8)
     moved = model(tokens, position_ids=torch.arange(100, 108)[None]).logits
     torch.testing.assert_close(moved, model(tokens).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_angles_are_exact_where_numbers_are_short():
+    """Lightning makes bfloat16 the default type under bf16-true; at place 1,000 its steps are wider than a turn."""
+    places = torch.tensor([[0, 120, 1000]])
+    exact = rotations(places, 32, 10_000.0)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        found = rotations(places, 32, 10_000.0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other in zip(found, exact):
+        torch.testing.assert_close(one.float(), other, rtol=0, atol=1e-6)
 
 
 def test_places_begin_anew_with_each_document():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch.optim import AdamW, Muon
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from lightning_nlp.cli import main
 from lightning_nlp.data.sample_world import sample_rows
@@ -94,6 +94,26 @@ def test_finetuning_begins_with_what_was_pretrained(pretrained, tmp_path):
 def test_what_is_not_there_is_asked_for():
     with pytest.raises(ValueError, match=r"model\.pretrained: there is no nowhere/export"):
         main(["fit", *FINETUNE, *QUIET, "--model.pretrained=nowhere/export"])
+
+
+def test_what_is_of_another_kind_is_refused(tmp_path):
+    """transformers would warn, and begin with random weights."""
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=20, n_positions=8)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
+        main(["fit", *FINETUNE, *QUIET, f"--model.pretrained={tmp_path}"])
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"holds a model of type gpt2, expected lightning-nlp-transformer"):
+        main(["fit", *FINETUNE, *QUIET, f"--model.pretrained={tmp_path}"])
+
+
+def test_finetuning_may_change_dropout_and_says_what_it_saw(pretrained):
+    """But no other number of what was pretrained."""
+    asked = [f"--model.pretrained={pretrained / 'export'}", "--data.held_back=0.1", "--trainer.max_steps=1"]
+    run = main(["fit", *FINETUNE, *QUIET, *asked, "--model.config.dropout=0.3"]).run
+    found = TransformerModel.from_pretrained(run / "export").config
+    assert (found.dropout, found.dim, found.questions_held_back) == (0.3, 128, 0.1)
+    with pytest.raises(ValueError, match=r"model\.config\.layers is 7, but what was pretrained has"):
+        main(["fit", *FINETUNE, *QUIET, *asked, "--model.config.layers=7"])
 
 
 @pytest.mark.parametrize(("held_back", "warns"), [(0.2, False), (0.3, True)])
