@@ -41,6 +41,9 @@ def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctyp
     except subprocess.CalledProcessError as error:
         _warn(purpose, f"{compiler} failed: {(error.stderr.strip() or 'no message').splitlines()[0]}")
         return None
+    except OSError as error:  # a cache that cannot be written
+        _warn(purpose, str(error))
+        return None
     try:
         return ctypes.CDLL(str(folder / LIBRARY))
     except OSError as error:  # a cache that runs no programs, or another machine's libraries

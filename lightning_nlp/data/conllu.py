@@ -7,7 +7,6 @@ A file is its blocks joined by `"\\n\\n"`, with `"\\n\\n"` after the last.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from lightning_nlp.data.text_files import name_of, read_lines
 
@@ -63,18 +62,17 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
         yield "\n".join(block if block[-1] else block[:-1])
 
 
-class Block(NamedTuple):
-    """A sentence block taken apart.
+class Block:
+    """A sentence block taken apart; no tuple, as Lightning would look for tensors among all its strings.
 
-    Attributes:
+    Args:
         lines: as they stand in the file.
         places: which of them are syntactic words, leaving out multiword tokens and empty nodes.
         fields: the ten columns of each word, word after word.
     """
 
-    lines: list[str]
-    places: list[int]
-    fields: list[str]
+    def __init__(self, lines: list[str], places: list[int], fields: list[str]) -> None:
+        self.lines, self.places, self.fields = lines, places, fields
 
     def column(self, number: int) -> list[str]:
         """Returns a column of all words."""

@@ -33,7 +33,8 @@ def read_vectors(file: Path, limit: int | None = None) -> tuple[list[str], np.nd
         The words, and their vectors as float32 [words, dimensions].
 
     Raises:
-        ValueError: the file is missing, empty, cut off, or a line has another number of columns.
+        ValueError: the file is missing, empty, cut off, or a line has another number of columns; text may have spaces
+            in its words, if no number follows one.
     """
     with open_bytes(file) as stream:
         first = stream.readline(LONGEST_LINE)
@@ -102,11 +103,11 @@ def _read_text(lines: Iterable[bytes], first_line: int, dim: int, file: Path) ->
     words: list[str] = []
     values = array("f")
     for number, line in enumerate(lines, start=first_line):
-        word, *fields = line.rstrip().split(b" ")
-        if len(fields) != dim or not dim:
+        word, *fields = line.rstrip().rsplit(b" ", dim)  # the words of glove.840B have spaces
+        if len(fields) != dim or not dim or NUMBER.match(word.partition(b" ")[2]):
             raise ValueError(
-                f"{file}, line {number}: {len(fields)} numbers after the word. Expected {dim}: "
-                "mend or remove the line (a word cannot hold spaces), or fetch the file again."
+                f"{file}, line {number}: {line.rstrip().count(b' ')} numbers after the word. Expected {dim}: mend or "
+                "remove the line, or fetch the file again."
             )
         try:
             values.extend(map(float, fields))

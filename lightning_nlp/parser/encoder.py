@@ -101,12 +101,18 @@ class WordEncoder(nn.Module):
         if not self.training or not self.config.input_dropout:
             return kinds
         shape = (*kinds[0].shape[:2], len(kinds))
-        kept = (torch.rand(shape, device=kinds[0].device) >= self.config.input_dropout).float()
+        kept = (torch.rand(shape, device=kinds[0].device) >= self.config.input_dropout).to(kinds[0])
         scale = kept * len(kinds) / kept.sum(2, keepdim=True).clamp(min=1)
         return [kind * scale[:, :, place : place + 1] for place, kind in enumerate(kinds)]
 
     def use_counts(self, counts: Int[Tensor, "known"]) -> None:
-        """Derives each form's chance to be unknown in training from its count."""
+        """Derives each form's chance to be unknown in training from its count.
+
+        Characters and tags are always known in training: unknown ones shall be nothing instead of a random vector.
+        """
+        tables = [getattr(self, name) for name in ("upos", "xpos") if hasattr(self, name)]
+        for table in [*tables, self.spelling.embed] if self.config.character_dim else tables:
+            table.weight.data[UNKNOWN] = 0
         if self.config.form_dim and self.config.word_dropout:
             alpha = self.config.word_dropout
             self.rarity[2:] = alpha / (alpha + counts.to(self.rarity))

@@ -116,9 +116,12 @@ class ParserModel(VocabularyModel[Vocabulary]):
             batch_tokens: words that are parsed together, padding among them.
 
         Raises:
-            ValueError: a sentence without tags, and a parser that reads them.
+            ValueError: a text instead of its words; a sentence without tags, and a parser that reads them.
         """
         given = [sentence if isinstance(sentence, Sentence) else Sentence(sentence) for sentence in sentences]
+        for number, sentence in enumerate(given, start=1):
+            if isinstance(sentence.forms, str):
+                raise ValueError(f"sentence {number} is the text {sentence.forms!r:.50}, expected a list of words.")
         self.check_tags(given)
         inputs = {"characters": self.config.character_dim, "upos": self.config.upos_dim, "xpos": self.config.xpos_dim}
         encoded = encode(given, self.vocabulary, [name for name, dim in inputs.items() if dim])
@@ -137,12 +140,17 @@ class ParserModel(VocabularyModel[Vocabulary]):
         """
         wanted = [name for name in ("upos", "xpos") if getattr(self.config, f"{name}_dim")]
         for number, sentence in enumerate(sentences, start=1):
-            missing = [name for name in wanted if sentence.forms and not is_tagged(getattr(sentence, name))]
-            if missing:
-                raise ValueError(
-                    f"sentence {number} ({' '.join(sentence.forms[:5])} …) has no {missing[0].upper()}, which this "
-                    f"parser reads. Give tagged CoNLL-U, or train a parser for plain text: {missing[0]}_dim 0."
-                )
+            words = f"sentence {number} ({' '.join(sentence.forms[:5])} …)"
+            for name in wanted:
+                tags = getattr(sentence, name) or ()
+                none_given = set(tags) <= {"_"} and "_" not in getattr(self.vocabulary, name)
+                if sentence.forms and none_given:
+                    raise ValueError(
+                        f"{words} has no {name.upper()}, which this parser reads. Give tagged CoNLL-U, or train a "
+                        f"parser for plain text: {name}_dim 0."
+                    )
+                if len(tags) not in (0, len(sentence.forms)):
+                    raise ValueError(f"{words} has {len(sentence.forms)} words and {len(tags)} {name.upper()}.")
 
     def named(self, batch: Batch, decisions: Decisions, upos: Tensor | None) -> list[Parse]:
         """Replaces ids by names."""
@@ -155,11 +163,6 @@ class ParserModel(VocabularyModel[Vocabulary]):
             Parse(heads[begin:end], named[begin:end], scores[begin:end], tags and tags[begin:end])
             for begin, end in zip([0, *ends], ends)
         ]
-
-
-def is_tagged(tags: Sequence[str] | None) -> bool:
-    """Whether there are tags, and not all of them are the `_` of CoNLL-U."""
-    return tags is not None and any(tag != "_" for tag in tags)
 
 
 def by_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:

@@ -49,6 +49,8 @@ class DependencyParser(LightningModule):
         monitor_mode: Literal["min", "max"] = "max",
     ) -> None:
         super().__init__()
+        if not config.labelled and monitor == "val/las":
+            raise ValueError("An unlabelled parser has no LAS: set model.monitor to val/uas.")
         self.save_hyperparameters(logger=False)
         make_plain(self.hparams)
         self.config = copy(config)  # sizes are filled in here, and the caller's may serve another model
@@ -69,12 +71,20 @@ class DependencyParser(LightningModule):
             return
         fresh = self.config.form_count is None
         if fresh:
+            self._refuse_missing_inputs(self.data.vocabulary)
             self._take_sizes(self.data.vocabulary)
         self.model = ParserModel(self.config)
         if fresh:
             self.model.vocabulary = self.data.vocabulary
-            if (table := self.data.vector_table()) is not None and self.config.form_dim:
-                self.model.word.vectors.weight[1:] = table
+            if (table := self.data.vector_table()) is not None:
+                self.model.word.vectors.weight[1:] = table / table.norm(dim=1).mean()  # as long as the forms' own
+
+    def _refuse_missing_inputs(self, names: Vocabulary) -> None:
+        for tag in ("upos", "xpos"):
+            if getattr(self.config, f"{tag}_dim") and set(getattr(names, tag)) <= {"_"}:
+                raise ValueError(f"The training trees have no {tag.upper()}: set model.config.{tag}_dim to 0.")
+        if names.vectors and not self.config.form_dim:
+            raise ValueError("data.vectors are added to vectors of forms: give model.config.form_dim above 0.")
 
     def _take_sizes(self, names: Vocabulary) -> None:
         table = self.data.vector_table()

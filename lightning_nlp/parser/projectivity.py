@@ -15,11 +15,11 @@ def below(
         is_word: what of `heads` is not padding; padding is below itself alone.
     """
     batch, length = heads.shape
-    arcs = torch.zeros(batch, length + 1, length + 1, device=heads.device)
-    arcs[:, :, 1:].scatter_(1, heads[:, None], is_word[:, None].float())
-    reach = arcs + torch.eye(length + 1, device=heads.device)
+    exact = {"dtype": torch.float32, "device": heads.device}  # whatever the type of training: these are counts
+    reach = torch.eye(length + 1, **exact).repeat(batch, 1, 1)
+    reach[:, :, 1:].scatter_add_(1, heads[:, None], is_word[:, None].float())
     for _ in range(length.bit_length()):  # paths of twice the length each time
-        reach = (reach @ reach).clamp(max=1)
+        reach = (reach @ reach > 0).float()
     return reach
 
 
@@ -67,8 +67,8 @@ def projective_order(
     word = torch.arange(heads.shape[1] + 1, device=heads.device)
     head = torch.cat([torch.full_like(heads[:, :1], -1), torch.where(is_word, heads, -1)], dim=1)
     sibling_before = (head[:, :, None] == head[:, None, :]) & (word < word[:, None])  # [word, its sibling]
-    start = (sibling_before.float() @ size[:, :, None])[:, :, 0] + (word > head)  # within the head's piece
+    start = (sibling_before * size[:, None]).sum(2) + (word > head)  # within the head's piece
     child_before = (head[:, None, :] == word[:, None]) & (word < word[:, None])  # [word, its child]
-    own = (child_before.float() @ size[:, :, None])[:, :, 0]
+    own = (child_before * size[:, None]).sum(2)
     start = torch.where(head >= 0, start, 0.0)
     return ((reach * start[:, :, None]).sum(1) + own).long()

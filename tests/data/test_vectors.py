@@ -102,7 +102,7 @@ def test_one_row_a_word(tmp_path, vectors):
     [
         (b"", "is empty"),
         (b"a 1 2\nb 1\n", "line 2: 1 numbers after the word. Expected 2"),
-        (b"a 1 2\nNew York 1 2\n", "line 2: 3 numbers after the word. Expected 2"),
+        (b"a 1 2\nb 0.5 1 2\n", "line 2: 3 numbers after the word. Expected 2"),
         (b"2 2\na 1 2\nb 1 2 3\n", "line 3: 3 numbers after the word. Expected 2"),
         (b"2 2\na 1 2 3\nb 1 2 3\n", "line 2: 3 numbers after the word. Expected 2"),
         (b"2 2\na 1 2x\nb 1 2\n", "line 2: .*2x"),

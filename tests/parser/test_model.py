@@ -9,7 +9,7 @@ from lightning_nlp.parser import ParserConfig, ParserModel
 from lightning_nlp.parser.batch import encode_trees
 from lightning_nlp.parser.data import sentence_and_tree
 from lightning_nlp.parser.transition_scorer import Features
-from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
+from lightning_nlp.parser.vocabulary import UNKNOWN, Sentence, Vocabulary
 
 READ = [sentence_and_tree(row["conllu"]) for row in sample_rows("trees", "train")[:120]]
 SENTENCES, TREES = (list(part) for part in zip(*READ))
@@ -218,3 +218,21 @@ def test_config_refuses_what_no_parser_can_be():
     ]:
         with pytest.raises(ValueError, match=message):
             ParserConfig(**numbers)
+
+
+def test_what_is_no_list_of_tagged_words_is_refused():
+    parser = build("ffn")
+    with pytest.raises(ValueError, match="sentence 1 is the text 'The cat sleeps'"):
+        parser.parse(["The cat sleeps"])
+    with pytest.raises(ValueError, match="2 words and 3 UPOS"):
+        parser.parse([Sentence(["a", "b"], ["DET", "NOUN", "X"])])
+    with pytest.raises(ValueError, match="has no UPOS"):
+        parser.parse([Sentence(["a", "b"], ["_", "_"])])
+
+
+def test_unknown_characters_and_tags_are_nothing():
+    """Training never meets one, so that their vectors would stay as they were drawn."""
+    word = build("ffn_window").word
+    assert not word.spelling.embed.weight[UNKNOWN].any()
+    assert not word.upos.weight[UNKNOWN].any()
+    assert word.form.weight[UNKNOWN].any()

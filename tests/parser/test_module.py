@@ -18,6 +18,8 @@ from lightning_nlp.parser import ParserModel
 SAMPLE = ["-c", "configs/parser/sample.yaml"]
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
 
+TREE = "1\tBirds\tbird\tNOUN\tNNS\t_\t2\tnsubj\t_\t_\n2\tfly\tfly\tVERB\tVBP\t_\t0\troot\t_\t_"
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
@@ -156,6 +158,29 @@ def test_the_others_train_with_joint_tags(architecture, tmp_path):
     tags = [word[3] for block in [predict(run, file)] for word in words(block)]
     assert tags[:2] == ["DET", "NOUN"]
     assert tags[-1] == "PUNCT"
+
+
+def test_an_unlabelled_parser_is_chosen_by_uas():
+    unlabelled = ["fit", *SAMPLE, *QUIET, "--model.config.labelled=false", "--trainer.max_steps=2"]
+    with pytest.raises(ValueError, match=r"has no LAS: set model\.monitor to val/uas"):
+        main(unlabelled)
+    assert metrics(main([*unlabelled, "--model.monitor=val/uas"]).run)["val/uas"] > 0
+
+
+def test_tags_that_a_treebank_has_not_are_refused_before_training(tmp_path):
+    file = tmp_path / "train.conllu"
+    lines = [[*line.split("\t")[:4], "_", *line.split("\t")[5:]] for line in TREE.splitlines()]
+    file.write_text("\n".join(map("\t".join, lines)) + "\n\n")
+    given = ["--data.path=conllu", f"--data.data_files={{train: {file}}}", "--model.config.xpos_dim=8"]
+    with pytest.raises(ValueError, match=r"no XPOS: set model\.config\.xpos_dim to 0"):
+        main(["fit", *SAMPLE, *QUIET, *given])
+
+
+@pytest.mark.parametrize("architecture", ["ffn", "biaffine"])
+def test_it_trains_in_half_precision(architecture):
+    half = ["--trainer.precision=bf16-true", f"--model.config.architecture={architecture}", "--trainer.max_steps=2"]
+    left_out = ["--model.config.input_dropout=0.2", "--trainer.num_sanity_val_steps=0"]
+    main(["fit", *SAMPLE, *QUIET, *half, *left_out])
 
 
 def test_two_processes_score_as_one(trained, repository, run_python):

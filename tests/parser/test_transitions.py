@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from lightning_nlp.parser.oracle import replay
+from lightning_nlp.parser.oracle import Oracle, replay
 from lightning_nlp.parser.projectivity import crossed, is_projective, projective, projective_order
 from lightning_nlp.parser.transitions import LEFT, RIGHT, SHIFT, STAY, SWAP, apply, initial, legal
 
@@ -100,6 +100,23 @@ def test_words_in_projective_order_have_no_crossing_arcs():
         for word, head in enumerate(heads, start=1):
             moved[places[word] - 1] = places[head]
         assert not has_crossing(moved)
+
+
+def test_sizes_of_long_sentences_are_exact_in_training_with_bfloat16():
+    """Which holds whole numbers up to 256 alone; a wrong order is a tree that can never be finished."""
+    length, noise = 400, torch.Generator().manual_seed(0)
+    heads = (torch.rand(1, length, generator=noise) * torch.arange(1, length + 1)).long()  # below an earlier word
+    is_word = torch.ones(1, length, dtype=torch.bool)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, lifted, oracle = (
+            projective_order(heads, is_word),
+            projective(heads, is_word),
+            Oracle.of(heads, torch.tensor([length]), swap=True),
+        )
+    assert sorted(found[0].tolist()) == list(range(length + 1))
+    assert torch.equal(found, projective_order(heads, is_word))
+    assert torch.equal(lifted, projective(heads, is_word))
+    assert torch.equal(oracle.order[:, : length + 1], found)
 
 
 def test_swapping_no_sooner_than_needed():
