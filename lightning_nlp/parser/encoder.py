@@ -1,14 +1,18 @@
 """From words to vectors: what is known of each word alone, and a BiLSTM that reads the sentence."""
 
+import ctypes
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import dropout, embedding_bag, linear, pad
 
 from lightning_nlp.lstm import LSTM
+from lightning_nlp.native import call, compiled_type, load_library, typed
 from lightning_nlp.parser.batch import Batch
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN
@@ -27,6 +31,8 @@ class Encoded(NamedTuple):
 class CharacterEncoder(nn.Module):
     """Reads a spelling by a convolution and keeps the largest value of each filter (dos Santos & Zadrozny 2014).
 
+    There are few characters, so what each adds to each filter at each place is computed once for all spellings.
+
     Args:
         count: number of characters that have a vector.
         dim: number of filters.
@@ -38,9 +44,15 @@ class CharacterEncoder(nn.Module):
         self.filters = nn.Conv1d(CHARACTER_DIM, dim, CHARACTER_WIDTH, padding=CHARACTER_WIDTH // 2)
 
     def forward(self, spelling: Int[Tensor, "types characters"]) -> Float[Tensor, "types dim"]:
-        """Returns a vector for each word; padding does not count."""
-        seen = self.filters(self.embed(spelling).mT)
-        return seen.masked_fill((spelling == NOTHING)[:, None], float("-inf")).amax(2).nan_to_num(neginf=0.0).relu()
+        """Returns a vector for each word; padding does not count, and costs nothing."""
+        count, place = self.embed.num_embeddings, torch.arange(CHARACTER_WIDTH, device=spelling.device)
+        vectors = self.embed(torch.arange(count, device=spelling.device))
+        table = torch.einsum("cd,fdp->pcf", vectors, self.filters.weight).flatten(0, 1)
+        side, is_there = CHARACTER_WIDTH // 2, spelling != NOTHING
+        windows = pad(spelling, (side, side), value=NOTHING).unfold(1, CHARACTER_WIDTH, 1)
+        seen = embedding_bag(windows[is_there] + place * count, table, mode="sum") + self.filters.bias
+        word = is_there.nonzero()[:, :1].expand_as(seen)
+        return seen.new_zeros(len(spelling), seen.shape[1]).scatter_reduce(0, word, seen, "amax")  # and rectified
 
 
 class WordEncoder(nn.Module):
@@ -142,6 +154,10 @@ class WindowEncoder(nn.Module):
     def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
         """Returns states of the root and the words."""
         states = torch.cat([self.root.expand(len(words), 1, -1), self.inward(words)], dim=1)
+        if not torch.is_grad_enabled() and not self.training and self.layers:
+            number_type = compiled_type(states, load_window, "window", [self.dim])
+            if number_type is not None:
+                return Encoded(self._compiled(states, lengths, number_type), {})
         is_there = (torch.arange(states.shape[1], device=lengths.device) <= lengths[:, None])[:, :, None]
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms)):
             seen, distance = norm(states) * is_there, 2**number
@@ -151,6 +167,23 @@ class WindowEncoder(nn.Module):
             hidden[:, :-distance] += linear(seen, after)[:, distance:]
             states = states + dropout(hidden.relu(), self.dropout, self.training)
         return Encoded(states, {})
+
+    def _compiled(
+        self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"], number_type: torch.dtype
+    ) -> Float[Tensor, "batch words dim"]:
+        states = states.to(number_type, memory_format=torch.contiguous_format)
+        weights = torch.stack([layer.weight for layer in self.layers]).to(number_type)
+        parts = [(layer.bias, norm.weight, norm.bias) for layer, norm in zip(self.layers, self.norms)]
+        floats = torch.stack([torch.stack(of_layer) for of_layer in parts]).float()
+        given = (states, weights, floats, lengths.contiguous())
+        call(load_window(), typed("window", number_type), given, (*states.shape, len(self.layers)))
+        return states
+
+
+@cache
+def load_window() -> ctypes.CDLL | None:
+    """Returns the compiled layers of `WindowEncoder`; None, with a warning, where they cannot be compiled."""
+    return load_library(Path(__file__).with_name("window.cpp"), {}, "The window over words is not compiled")
 
 
 class SentenceEncoder(nn.Module):

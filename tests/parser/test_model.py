@@ -8,6 +8,7 @@ from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.parser import ParserConfig, ParserModel
 from lightning_nlp.parser.batch import encode_trees
 from lightning_nlp.parser.data import sentence_and_tree
+from lightning_nlp.parser.encoder import CharacterEncoder, WindowEncoder, load_window
 from lightning_nlp.parser.transition_scorer import Features
 from lightning_nlp.parser.vocabulary import UNKNOWN, Sentence, Vocabulary
 
@@ -236,3 +237,38 @@ def test_unknown_characters_and_tags_are_nothing():
     assert not word.spelling.embed.weight[UNKNOWN].any()
     assert not word.upos.weight[UNKNOWN].any()
     assert word.form.weight[UNKNOWN].any()
+
+
+def test_filters_over_characters_are_a_convolution():
+    """And what is beyond a word's end counts for none of them."""
+    torch.manual_seed(0)
+    encoder = CharacterEncoder(count=20, dim=6)
+    spelling = torch.tensor([[2, 7, 9, 3, 0, 0], [2, 5, 3, 0, 0, 0], [2, 8, 8, 11, 4, 3]])
+    found = encoder(spelling)
+    for row, length in enumerate([4, 3, 6]):
+        seen = encoder.filters(encoder.embed(spelling[row : row + 1, :length]).mT)
+        torch.testing.assert_close(found[row], seen[0].amax(1).relu())
+    found.sum().backward()
+    assert encoder.embed.weight.grad[0].count_nonzero() == 0
+
+
+@pytest.mark.parametrize("hidden", [16, 80])
+def test_compiled_window_equals_torch(hidden):
+    """For sentences of every length, with units that fill no block of the loop; what is padding does not matter."""
+    if load_window() is None:
+        pytest.skip("no C++ compiler")
+    torch.manual_seed(0)
+    window = WindowEncoder(ParserConfig(hidden_dim=hidden, layers=3), 12).eval()
+    for norm in window.norms:
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    lengths = torch.arange(20)
+    words = torch.randn(20, 19, 12)
+    expected = window(words, lengths).states
+    with torch.no_grad():
+        found = window(words, lengths).states
+        with torch.autocast("cpu", torch.bfloat16):
+            near = window(words, lengths).states.float()
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(found[row, : length + 1], expected[row, : length + 1], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(near[row, : length + 1], expected[row, : length + 1], rtol=0.05, atol=0.05)
