@@ -28,41 +28,45 @@ def load_kernel(places: int, children: int, hidden: int, labels: int, labelled: 
 
 def kernel_decisions(
     library: ctypes.CDLL,
-    tables: Iterable[Float[Tensor, "sentences rows hidden"]],
+    tables: Iterable[Float[Tensor, "sentences words places hidden"]],
     labels: Float[Tensor, "entries hidden"] | None,
     out: torch.nn.Linear,
     number_type: torch.dtype,
     allowed: Bool[Tensor, "two labels"],
     lengths: Int[Tensor, "batch"],
-    width: int,
+    longest: int,
 ) -> Decisions:
     """Parses a batch.
 
     Args:
         library: as from `load_kernel`.
-        tables: what each word adds to the hidden layer at each place, of some sentences after the others.
+        tables: what each word adds to the hidden layer at each place, of some sentences after the others: root, words
+            and nothing, as many as the longest of these sentences has.
         labels: likewise what the labels of children add; None where they are not looked at.
         out: the layer from hidden units to classes.
         number_type: of tables and labels, one for which `can_parse`.
         allowed: labels of arcs from a word, and from the root.
         lengths: words of each sentence.
-        width: rows of a sentence: root, words, and nothing.
+        longest: words that the result has room for.
 
     Returns:
         Decisions; labels from 1, 0 where there is none.
     """
-    heads = torch.full((len(lengths), width), width - 1)
-    results = (heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32))
+    whole = torch.zeros(2, len(lengths), longest, dtype=torch.long)
+    whole_scores = torch.zeros(len(lengths), longest)
     weights = _out_weights(out, number_type)
     allowed, lengths = allowed.contiguous(), lengths.contiguous()
     begin = 0
     for table in tables:
-        end = begin + len(table)
+        end, width = begin + len(table), table.shape[1]
+        heads = torch.full((len(table), width), width - 1)
+        found = heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32)
         given = (table.contiguous(), labels, *weights, allowed, lengths[begin:end])
-        found = [result[begin:end] for result in results]
-        call(library, typed("parse", table.dtype), (*given, *found), (end - begin, width))
+        call(library, typed("parse", table.dtype), (*given, *found), heads.shape)
+        for result, part in zip((*whole, whole_scores), found):
+            result[begin:end, : width - 2] = part[:, 1:-1]
         begin = end
-    return Decisions(*(result[:, 1 : width - 1] for result in results))
+    return Decisions(*whole, whole_scores)
 
 
 def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:

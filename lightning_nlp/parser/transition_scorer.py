@@ -227,16 +227,20 @@ class TransitionScorer(nn.Module):
         number_type = self.words(states[:0]).dtype  # that of the states, or what autocast makes of it
         if library and can_parse(library, number_type):
             labels = self.label_table() if self.child_places else None
-            given = (labels, self.out, number_type, self.allowed, lengths, states.shape[1] + 1)
-            found = kernel_decisions(library, self.tables(states), *given)
+            given = (labels, self.out, number_type, self.allowed, lengths, states.shape[1] - 1)
+            found = kernel_decisions(library, self.tables(states, lengths), *given)
         else:
             found = self.decide_in_torch(self.table(states), lengths, states.shape[1] + 1)
         return found._replace(labels=found.labels - 1 if self.labelled else torch.full_like(found.labels, -1))
 
-    def tables(self, states: Float[Tensor, "batch words dim"]) -> Iterator[Float[Tensor, "sentences rows hidden"]]:
-        """Yields the tables of a few sentences at a time, which stay in the processor's cache."""
-        for some in states.split(max(1, TABLE_WORDS // states.shape[1])):
-            yield self.table(some).unflatten(0, (len(some), -1))
+    def tables(
+        self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]
+    ) -> Iterator[Float[Tensor, "sentences words places hidden"]]:
+        """Yields the tables of a few sentences at a time, no wider than these, which stay in the processor's cache."""
+        size = max(1, TABLE_WORDS // states.shape[1])
+        for some, of_some in zip(states.split(size), lengths.split(size)):
+            some = some[:, : int(of_some.max()) + 1]
+            yield self.table(some).view(len(some), -1, self.places, self.width)
 
     @torch.no_grad()
     def decide_in_torch(
