@@ -122,6 +122,12 @@ def words(block: str) -> list[list[str]]:
     return [fields[place : place + width] for place in range(0, len(fields), width)]
 
 
+def sent_id(block: str) -> str | None:
+    """Returns the name that a sentence block's comments give it."""
+    found = re.search(r"^# *sent_id *= *(.*)$", block, re.MULTILINE)
+    return found[1].strip() if found else None
+
+
 def checked(block: str, where: str, first_line: int = 1) -> Block:
     """Returns the parts of a sentence that is to be parsed, its tree unseen.
 
@@ -232,8 +238,8 @@ def _rows(block: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def _sentence(block: str) -> str:
-    found = re.search(r"^# *sent_id *= *(.*)$", block, re.MULTILINE)
-    return f" (sent_id {found[1].strip()})" if found else ""
+    name = sent_id(block)
+    return f" (sent_id {name})" if name else ""
 
 
 def _fault(place: str, what: str) -> ValueError:

@@ -11,7 +11,7 @@ from pytorch_lightning.cli import OptimizerCallable
 from pytorch_lightning.utilities import rank_zero_info, rank_zero_warn
 from torch.optim import Adam
 
-from lightning_nlp.data.conllu import Block
+from lightning_nlp.data.conllu import Block, sent_id
 from lightning_nlp.parser.batch import Batch, Gold
 from lightning_nlp.parser.config import ParserConfig
 from lightning_nlp.parser.data import ParserData, sentence_and_tree, sentence_of
@@ -188,9 +188,12 @@ class DependencyParser(LightningModule):
         """Draws trees of the validation set as the exported parser finds them."""
         if not self.trainer.is_global_zero or "validation" not in self.data.source.splits():
             return
-        read = [sentence_and_tree(block) for block in self.data.blocks("validation")[:DRAWN_FROM]]
+        blocks = self.data.blocks("validation")[:DRAWN_FROM]
+        read = [sentence_and_tree(block) for block in blocks]
         parses = self.model.eval().parse([sentence for sentence, _ in read])
-        sentences = [parsed_sentence(*known, parse) for known, parse in zip(read, parses)]
+        sentences = [
+            parsed_sentence(*known, parse, sent_id(block)) for known, parse, block in zip(read, parses, blocks)
+        ]
         tree_page(run_folder(self.trainer) / "trees.html", "Trees of the validation set", sentences)
 
     def predict_step(self, batch: list[tuple[int, Block]], batch_idx: int) -> list[tuple[int, str]]:
@@ -202,7 +205,7 @@ class DependencyParser(LightningModule):
         ]
 
 
-def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse) -> ParsedSentence:
+def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse, name: str | None) -> ParsedSentence:
     """Puts what was found beside what is right, relations without their subtypes."""
     return ParsedSentence(
         words=sentence.forms,
@@ -210,5 +213,6 @@ def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse) -> ParsedSente
         relations=[relation(label) for label in parse.labels],
         gold_heads=gold.heads,
         gold_relations=[relation(label) for label in gold.labels],
+        sent_id=name,
         tags=sentence.upos,
     )
