@@ -31,6 +31,7 @@ from harness import ROOT
 DATA = harness.DATA / "cs224n_a5"
 ROWS, CONTEXT = 32, 128
 SIZES = {"dim": 256, "layers": 4, "heads": 4, "context": CONTEXT}
+PRETRAINED_SIZES = "{dim: 256, layers: 3, heads: 4, context: 128, dropout: 0.1}"  # of pretrain_a5
 VARIANTS = {
     "pretrained": [],
     "synthesizer": ["--model.config.attention", "synthesizer"],
@@ -88,9 +89,8 @@ def a5(folder: Path) -> None:
 
 def table(folder: Path) -> None:
     """The course's comparison, each pretraining a quarter as long; without pretraining as long as finetuning helps."""
-    found, seconds = asked(
-        fit("finetune_a5", folder / "scratch", "--model.pretrained", "null", "--trainer.max_steps", "500")
-    )
+    scratch = ["--model.pretrained", "null", "--model.config", PRETRAINED_SIZES, "--model.optimizer.lr", "0.001"]
+    found, seconds = asked(fit("finetune_a5", folder / "scratch", *scratch, "--trainer.max_steps", "500"))
     report("a5, not pretrained", found, seconds_fit=round(seconds, 1))
     for name, options in VARIANTS.items():
         found, seconds = pretrain_and_finetune(folder, f"quarter_{name}", *options, "--trainer.max_steps", "1000")
