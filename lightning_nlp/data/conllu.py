@@ -6,6 +6,7 @@ A file is its blocks joined by `"\\n\\n"`, with `"\\n\\n"` after the last.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from lightning_nlp.data.text_files import name_of, read_lines
@@ -52,14 +53,24 @@ def blocks(lines: Iterable[str]) -> Iterator[str]:
     Args:
         lines: without their line ends.
     """
+    return map("\n".join, line_blocks(lines))
+
+
+def line_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yields the lines of each sentence block.
+
+    Args:
+        lines: without their line ends.
+    """
     block: list[str] = []
-    for line in lines:
-        if line and block and not block[-1] and any(block):
-            yield "\n".join(block[:-1])
-            block = []
-        block.append(line)
+    for is_text, some in groupby(lines, bool):
+        if is_text or not any(block):  # the first may have empty lines before it
+            block.extend(some)
+            continue
+        yield [*block, *list(some)[1:]]
+        block = []
     if any(block):
-        yield "\n".join(block if block[-1] else block[:-1])
+        yield block
 
 
 class Block:
@@ -96,8 +107,8 @@ class Block:
         fields[HEAD::width], fields[DEPREL::width] = map(str, heads), deprels
         if upos is not None:
             fields[UPOS::width] = upos
-        for number, place in enumerate(self.places):
-            lines[place] = "\t".join(fields[number * width : (number + 1) * width])
+        for place, row in zip(self.places, zip(*[iter(fields)] * width)):
+            lines[place] = "\t".join(row)
         return "\n".join(lines)
 
 
@@ -128,26 +139,28 @@ def sent_id(block: str) -> str | None:
     return found[1].strip() if found else None
 
 
-def checked(block: str, where: str, first_line: int = 1) -> Block:
+def checked(lines: list[str], where: str, first_line: int = 1) -> Block:
     """Returns the parts of a sentence that is to be parsed, its tree unseen.
 
     Args:
-        block: a sentence as `read_conllu` yields it.
+        lines: of a sentence block.
         where: the option and file it came from.
         first_line: the line of the file at which it begins.
 
     Raises:
         ValueError: as `check_format`.
     """
-    lines, width = block.split("\n"), len(COLUMNS)
-    comments = 0
+    width, comments = len(COLUMNS), 0
     while comments < len(lines) and lines[comments].startswith("#"):
         comments += 1
-    rows = lines[comments:]
-    fields = "\t".join(rows).split("\t")
-    is_table = len(fields) == width * len(rows) and max(row.count("\t") for row in rows) < width
-    if is_table and fields[::width] == NUMBERS[: len(rows)]:
-        return Block(lines, list(range(comments, len(lines))), fields)
+    count = len(lines) - comments
+    fields = "\t\n\t".join(lines[comments:]).split("\t")  # a line end between the fields of two rows
+    line_ends = fields[width :: width + 1]
+    if line_ends == ["\n"] * (count - 1) and len(fields) == (width + 1) * count - 1:
+        del fields[width :: width + 1]
+        if fields[::width] == NUMBERS[:count]:
+            return Block(lines, list(range(comments, len(lines))), fields)
+    block = "\n".join(lines)
     check_format(block, where, first_line)  # tokens of several words and empty nodes, or a fault
     return taken_apart(block)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -129,8 +130,9 @@ def encode(
         vocabulary: the ids.
         inputs: which of characters, upos and xpos are wanted; the others are left at nothing.
     """
-    numbers: dict[str, int] = {}
-    types = [numbers.setdefault(form, len(numbers)) for sentence in sentences for form in sentence.forms]
+    words = [form for sentence in sentences for form in sentence.forms]
+    numbers = {form: number for number, form in enumerate(dict.fromkeys(words))}
+    types = list(map(numbers.__getitem__, words))
     spelt = [vocabulary.spelling(form) for form in numbers] if "characters" in inputs else [[]] * len(numbers)
     tags = {
         name: tag_ids([getattr(sentence, name) for sentence in sentences], sentences, ids)
@@ -171,8 +173,5 @@ def tag_ids(
     tags: Sequence[Sequence[str] | None], sentences: Sequence[Sentence], ids: Mapping[str, int]
 ) -> NDArray[np.int64]:
     """Returns the ids of all tags, unknown where a sentence has none."""
-    known = (
-        [ids.get(tag, UNKNOWN) for tag in given] if given else [UNKNOWN] * len(sentence.forms)
-        for given, sentence in zip(tags, sentences)
-    )
-    return np.array([tag for some in known for tag in some], np.int64)
+    names = chain.from_iterable(given or [""] * len(sentence.forms) for given, sentence in zip(tags, sentences))
+    return np.array(list(map(ids.get, names, repeat(UNKNOWN))), np.int64)

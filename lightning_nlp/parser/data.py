@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, blocks, checked, taken_apart
+from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, checked, line_blocks, taken_apart
 from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.preparation import file_digest
@@ -175,9 +175,9 @@ def sentence_blocks(lines: Iterable[str], where: str) -> Iterator[Block]:
         yield from (taken_apart(as_block(line.split())) for line in lines if line.split())
         return
     number = 1
-    for block in blocks(lines):
+    for block in line_blocks(lines):
         yield checked(block, where, number)
-        number += block.count("\n") + 2
+        number += len(block) + 1
 
 
 def count_crossing(treebank: Treebank) -> int:

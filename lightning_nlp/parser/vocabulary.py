@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,7 +135,7 @@ class Vocabulary:
 
     def vector_id(self, form: str) -> int:
         """Returns the id of a word's pretrained vector, as written or else in lower case; 0 where it has none."""
-        return self.vector_ids.get(form, self.vector_ids.get(normal(form), NOTHING))
+        return self.vector_ids.get(form) or self.vector_ids.get(normal(form), NOTHING)
 
     def spelling(self, form: str) -> list[int]:
         """Returns the ids of a word's characters between marks of its ends; of a long word both ends."""
@@ -181,8 +182,7 @@ def ranked(counts: Counter[str]) -> list[str]:
 
 def padded(rows: Sequence[Sequence[int]], width: int = 0) -> NDArray[np.int64]:
     """Returns rows of equal length, filled up with 0."""
-    width = max([width, *map(len, rows)])
-    out = np.zeros((len(rows), width), np.int64)
-    for place, row in enumerate(rows):
-        out[place, : len(row)] = row
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    out = np.zeros((len(rows), max([width, *lengths])), np.int64)
+    out[np.arange(out.shape[1]) < lengths[:, None]] = list(chain.from_iterable(rows))
     return out

@@ -90,6 +90,12 @@ def test_broken_conllu_names_its_line():
         list(sentence_blocks([*BLOCK.split("\n"), "", "# sent_id = 1", "1\tdu"], "f"))
 
 
+def test_a_row_that_is_as_much_too_long_as_the_next_is_too_short_is_refused():
+    long, short = "\t".join(["1", *"abcdefghi", "2"]), "\t".join("abcdefghi")
+    with pytest.raises(ValueError, match="f, line 1: 11 tab-separated columns"):
+        list(sentence_blocks([long, short], "f"))
+
+
 def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
     file = tmp_path / "vectors.txt"
     file.write_text("2 3\nthe 1 2 3\nbaker 4 5 6\n")
