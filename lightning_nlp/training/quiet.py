@@ -11,6 +11,9 @@ DO_NOT_HOLD = [
     "Total length of `list` across ranks is zero",  # nothing to validate is a choice
     "It is recommended to use `self.log.*sync_dist=True",  # what we log at the end of an epoch is reduced already
     "The '.*_dataloader' does not have many workers",  # the batches are cut from prepared arrays
+    "You're using the WeightAveraging callback with a model that overrides",  # no model here is built in shards
+    "You're using the WeightAveraging callback, but loading a checkpoint outside",  # it holds the averaged weights
+    "Precision .* is not supported by the model summary",  # which says that it counts 32 bits
     "The number of training batches .* is smaller than the logging interval",  # small data, and Lightning's default
 ]
 ADVERTISEMENT = "💡 Tip:"
