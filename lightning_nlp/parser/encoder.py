@@ -50,7 +50,8 @@ class CharacterEncoder(nn.Module):
         table = torch.einsum("cd,fdp->pcf", vectors, self.filters.weight).flatten(0, 1)
         side, is_there = CHARACTER_WIDTH // 2, spelling != NOTHING
         windows = pad(spelling, (side, side), value=NOTHING).unfold(1, CHARACTER_WIDTH, 1)
-        seen = embedding_bag(windows[is_there] + place * count, table, mode="sum") + self.filters.bias
+        seen = embedding_bag(windows[is_there] + place * count, table, mode="sum")
+        seen = seen + self.filters.bias  # type: ignore[operator]
         word = is_there.nonzero()[:, :1].expand_as(seen)
         return seen.new_zeros(len(spelling), seen.shape[1]).scatter_reduce(0, word, seen, "amax")  # and rectified
 
@@ -142,14 +143,19 @@ class WindowEncoder(nn.Module):
         dim: numbers of a word.
     """
 
+    layers: list[nn.Linear]
+    norms: list[nn.LayerNorm]
+
     def __init__(self, config: ParserConfig, dim: int) -> None:
         super().__init__()
         self.dropout = config.dropout
         self.dim = config.hidden_dim if config.layers else dim
         self.root = nn.Parameter(torch.zeros(self.dim))
         self.inward = nn.Linear(dim, self.dim) if config.layers else nn.Identity()
-        self.layers = nn.ModuleList(nn.Linear(3 * self.dim, self.dim) for _ in range(config.layers))
-        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(config.layers))
+        self.layers = nn.ModuleList(  # type: ignore[assignment]
+            nn.Linear(3 * self.dim, self.dim) for _ in range(config.layers)
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(self.dim) for _ in range(config.layers))  # type: ignore[assignment]
 
     def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
         """Returns states of the root and the words."""

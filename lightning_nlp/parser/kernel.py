@@ -52,8 +52,8 @@ def kernel_decisions(
     Returns:
         Decisions; labels from 1, 0 where there is none.
     """
-    whole = torch.zeros(2, len(lengths), longest, dtype=torch.long)
-    whole_scores = torch.zeros(len(lengths), longest)
+    whole_heads, whole_labels = torch.zeros(2, len(lengths), longest, dtype=torch.long)
+    whole = Decisions(whole_heads, whole_labels, torch.zeros(len(lengths), longest, dtype=torch.float32))
     weights = _out_weights(out, number_type)
     allowed, lengths = allowed.contiguous(), lengths.contiguous()
     begin = 0
@@ -63,10 +63,10 @@ def kernel_decisions(
         found = heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32)
         given = (table.contiguous(), labels, *weights, allowed, lengths[begin:end])
         call(library, typed("parse", table.dtype), (*given, *found), heads.shape)
-        for result, part in zip((*whole, whole_scores), found):
+        for result, part in zip(whole, found):
             result[begin:end, : width - 2] = part[:, 1:-1]
         begin = end
-    return Decisions(*whole, whole_scores)
+    return whole
 
 
 def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:

@@ -15,8 +15,8 @@ def below(
         is_word: what of `heads` is not padding; padding is below itself alone.
     """
     batch, length = heads.shape
-    exact = {"dtype": torch.float32, "device": heads.device}  # whatever the type of training: these are counts
-    reach = torch.eye(length + 1, **exact).repeat(batch, 1, 1)
+    # Counts are exact in float32, whatever the type of training.
+    reach = torch.eye(length + 1, dtype=torch.float32, device=heads.device).repeat(batch, 1, 1)
     reach[:, :, 1:].scatter_add_(1, heads[:, None], is_word[:, None].float())
     for _ in range(length.bit_length()):  # paths of twice the length each time
         reach = (reach @ reach > 0).float()

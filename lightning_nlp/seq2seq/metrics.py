@@ -123,8 +123,8 @@ def by_length(scored: Scored, tokenize: str = "13a") -> list[Row]:
     for low, high in pairwise(bounds):
         chosen = [place for place, length in enumerate(lengths) if low < length <= high]
         if chosen:
-            texts = ([side[n] for n in chosen] for side in (scored.hypotheses, scored.references))
-            found = text_scores(*texts, tokenize)
+            hypotheses, references = ([side[n] for n in chosen] for side in (scored.hypotheses, scored.references))
+            found = text_scores(hypotheses, references, tokenize)
             name = f"{low + 1}–{high}" if high <= LENGTHS[-1] else f"over {low}"
             rows.append((name, len(chosen), found["bleu"], found["length_ratio"]))
     return rows

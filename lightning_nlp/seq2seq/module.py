@@ -150,9 +150,10 @@ class Seq2Seq(PerToken):
 
     def _score(self, name: str, split: str, batch: tuple[Batch, Tensor], search: Search) -> None:
         pairs, numbers = batch
+        sources, references = self.data.references[split]
         if name not in self.scores:
-            self.scores[name] = TranslationScores(*self.data.references[split], self.bleu_tokenize).to(self.device)
-        sources, _ = self.data.references[split]
+            of_set = TranslationScores(sources, references, self.bleu_tokenize)
+            self.scores[name] = of_set.to(self.device)
         began = time.perf_counter()
         texts = self.model.translate([sources[number] for number in numbers.tolist()], search, self.data.scored_tokens)
         seconds = time.perf_counter() - began
