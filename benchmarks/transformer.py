@@ -75,7 +75,7 @@ def asked(run: Path, *earlier: Path) -> tuple[dict[str, Any], float]:
     """Asks the questions of birth_dev."""
     command("test", "-c", str(run / "config.yaml"), "--ckpt_path", "best", "--trainer.logger", "false")
     costs = [json.loads((place / "metrics.json").read_text()) for place in (*earlier, run)]
-    wanted = ("test/accuracy", "test/accuracy_baseline", "val/accuracy", "parameters")
+    wanted = ("test/accuracy", "test/accuracy_baseline", "test/answers_per_second", "val/accuracy", "parameters")
     found = {key: costs[-1][key] for key in wanted}
     before = {"val/accuracy_pretrained": costs[0]["val/accuracy"]} if earlier else {}
     return found | before, sum(cost["seconds/fit"] for cost in costs)

@@ -31,15 +31,17 @@ class Scores(nn.Module):
         super().__init__()
         self.common_answer = common_answer
         self.answered: list[Answered] = []
+        self.seconds = 0.0
         self.register_buffer("sums", torch.zeros(3, dtype=torch.float64))
 
     def add_text(self, loss: float, tokens: int, characters: int) -> None:
         """Takes a batch of text: its summed cross entropy, its tokens and its characters."""
         self.sums += torch.tensor([loss, tokens, characters], dtype=torch.float64, device=self.sums.device)
 
-    def add_answers(self, answered: Sequence[Answered]) -> None:
-        """Takes answered questions."""
+    def add_answers(self, answered: Sequence[Answered], seconds: float) -> None:
+        """Takes answered questions, and how long answering took."""
         self.answered.extend(answered)
+        self.seconds += seconds
 
     def compute(self) -> tuple[dict[str, float], list[Answered]]:
         """Returns all scores by name, and the answers; the same on every rank."""
@@ -54,6 +56,7 @@ class Scores(nn.Module):
         if answered:
             scores |= {
                 "accuracy": 100 * sum(one.found == one.answer for one in answered) / len(answered),
+                "answers_per_second": len(answered) / max(self.seconds, 1e-9),
                 "accuracy_baseline": 100 * sum(one.answer == self.common_answer for one in answered) / len(answered),
             }
         return scores, answered

@@ -1,5 +1,6 @@
 """Training of transformers: pretraining on text, finetuning on questions."""
 
+import time
 from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -201,8 +202,10 @@ class Transformer(PerToken):
         if not batch:
             return  # a process without anything of a small set
         if isinstance(batch[0], Question):
+            began = time.perf_counter()
             found = self.model.answer([one.question for one in batch], self._longest())
-            self.scores[name].add_answers([Answered(*one, answer) for one, answer in zip(batch, found)])
+            seconds = time.perf_counter() - began
+            self.scores[name].add_answers([Answered(*one, answer) for one, answer in zip(batch, found)], seconds)
         else:
             text, characters = batch
             loss = float(self.model.summed_loss(*text))

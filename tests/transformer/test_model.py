@@ -156,6 +156,35 @@ def test_blocks_begin_as_the_identity():
     torch.testing.assert_close(states, model.last_norm(model.vectors(tokens)))
 
 
+@pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4, "top_k": 0}])
+def test_sampling_from_the_likeliest_alone_is_greedy(narrow):
+    model, prompts = build(), ids(3, 4)
+    options = {"max_new_tokens": 6, "attention_mask": torch.ones_like(prompts)}
+    greedy = model.generate(prompts, do_sample=False, **options)
+    assert torch.equal(model.generate(prompts, do_sample=True, **narrow, **options), greedy)
+    torch.manual_seed(0)
+    free = [model.generate(prompts, do_sample=True, top_k=0, temperature=3.0, **options) for _ in range(4)]
+    assert any(not torch.equal(one, greedy) for one in free)
+
+
+def test_generation_ends_at_a_stop_token():
+    model, prompts = build(), ids(1, 4)
+    options = {"max_new_tokens": 6, "do_sample": False, "attention_mask": torch.ones_like(prompts)}
+    whole = model.generate(prompts, eos_token_id=None, **options)[0].tolist()
+    stop = whole[6]
+    found = model.generate(prompts, eos_token_id=stop, **options)[0].tolist()
+    assert found == whole[: whole.index(stop, 4) + 1]
+
+
+@pytest.mark.parametrize("kind", ["dropout", "attention_dropout"])
+def test_dropout_is_for_training(kind):
+    model, tokens = build(**{kind: 0.5}), ids(2, 9)
+    assert torch.equal(model(tokens).logits, build()(tokens).logits)
+    model.train()
+    torch.manual_seed(0)
+    assert not torch.allclose(model(tokens).logits, model(tokens).logits)
+
+
 def test_it_opens_gpt2_and_becomes_one(tmp_path):
     torch.manual_seed(0)
     theirs = GPT2LMHeadModel(GPT2Config(n_embd=24, n_layer=3, n_head=4, n_positions=32, vocab_size=50)).eval()

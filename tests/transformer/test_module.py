@@ -1,5 +1,6 @@
 """Training from end to end: what a transformer learns, what it leaves behind, and what it does with text."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_it_remembers_what_it_read(finetuned):
     answers = model.answer([row["question"] for row in TEST])
     right = sum(answer == row["answer"] for answer, row in zip(answers, TEST))
     assert 100 * right / len(TEST) == pytest.approx(found["test/accuracy"])
+
+
+def test_answers_errors_and_attention_are_left_behind(finetuned):
+    with (finetuned / "tables/val/answers.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["right"] for row in rows} <= {"yes", "no"}
+    assert all((row["answer"] == row["found"]) == (row["right"] == "yes") for row in rows)
+    with (finetuned / "tables/val/confusions.csv").open() as stream:
+        assert all(row["answer"] != row["found"] for row in csv.DictReader(stream))
+    for name in ("attention_1", "learning_curves"):
+        assert (finetuned / f"figures/{name}.png").stat().st_size > 5000
 
 
 def test_predict_answers_in_order(finetuned, tmp_path):
