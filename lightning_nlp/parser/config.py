@@ -16,8 +16,9 @@ class ParserConfig(PreTrainedConfig):
         features: places whose words ffn and bilstm look at: stack is three words of the stack and one of the buffer;
             children adds the last children of the two words on top, 8 words and 4 labels; full is stack, buffer and
             children of children, 18 words and 12 labels (Chen & Manning 2014, section 3.1).
-        exploration: how often, in training on the CPU, a transition is what the parser takes for the best, in place of
-            the oracle's, which then says what is best after the mistake (Goldberg & Nivre 2012).
+        exploration: how often, in training on the CPU with a C++ compiler, a transition is what the parser takes for
+            the best, in place of the oracle's, which then says what is best after the mistake (Goldberg & Nivre 2012);
+            in sentences without crossing arcs.
         labelled: whether transitions choose labels too; false is the unlabelled parser of 36 features, words and tags.
         form_dim: numbers of a word's vector; 0 does without forms.
         character_dim: numbers read from a word's spelling; 0 does without.

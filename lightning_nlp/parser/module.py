@@ -18,6 +18,7 @@ from lightning_nlp.parser.data import ParserData, sentence_and_tree, sentence_of
 from lightning_nlp.parser.model import Parse, ParserModel
 from lightning_nlp.parser.pictures import ParsedSentence, show_scores, tree_page
 from lightning_nlp.parser.scoring import Scoring
+from lightning_nlp.parser.transition_scorer import TransitionScorer
 from lightning_nlp.parser.vocabulary import Sentence, Tree, Vocabulary, relation
 from lightning_nlp.training import Linear, Schedule, make_plain, run_folder
 
@@ -125,8 +126,13 @@ class DependencyParser(LightningModule):
                 "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
                 "that it was trained with, or fit a new one."
             )
-        if self.config.exploration and self.device.type != "cpu":
-            rank_zero_warn("model.config.exploration works on the CPU alone: training keeps to the oracle's way here.")
+        scorer = self.model.scorer
+        explores = isinstance(scorer, TransitionScorer) and scorer.can_explore(self.device)
+        if self.config.exploration and not explores:
+            rank_zero_warn(
+                "model.config.exploration works on the CPU alone, with a C++ compiler: training keeps to the oracle's "
+                "way here."
+            )
         crossing, trees = self.data.crossing()
         if crossing and self.config.architecture != "biaffine" and self.config.system == "arc-standard":
             rank_zero_info(

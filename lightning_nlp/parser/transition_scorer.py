@@ -121,6 +121,10 @@ class TransitionScorer(nn.Module):
         """What the compiled loops are made for."""
         return self.places, self.child_places, self.width, self.labels, self.labelled, self.swap
 
+    def can_explore(self, device: torch.device) -> bool:
+        """Tells whether training there can leave the oracle's way."""
+        return device.type == "cpu" and load_kernel(*self.numbers) is not None
+
     # -- scores -----------------------------------------------------------------------------------------------------
 
     def table(self, states: Float[Tensor, "batch words dim"]) -> Float[Tensor, "rows hidden"]:
