@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 DOTS_PER_INCH = 160
+OTHER_SCRIPTS = ("Noto Sans", "WenQuanYi", "Arial Unicode", "PingFang", "Hiragino Sans", "Microsoft YaHei", "Malgun")
 GAP = 4.0  # pixels between a dot and its label
 INK, ACCENT, FAINT = "#222222", "#2a6f97", "#d9d9d9"
 
@@ -25,7 +27,7 @@ def save_figure(figure: Figure, name: str, folder: Path, loggers: Sequence[Logge
     """Writes `folder/figures/<name>.png`, and shows it as `figures/<name>` in every tracker that takes pictures.
 
     Args:
-        figure: stays open and unchanged.
+        figure: stays open.
         name: without suffix; may contain `/`.
         folder: the run folder.
         loggers: `trainer.loggers`; those without `log_image` are passed over.
@@ -35,12 +37,23 @@ def save_figure(figure: Figure, name: str, folder: Path, loggers: Sequence[Logge
     """
     file = folder / "figures" / f"{name}.png"
     file.parent.mkdir(parents=True, exist_ok=True)
+    for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
+        text.set_fontfamily(font_families())  # type: ignore[attr-defined]
     figure.savefig(file, dpi=DOTS_PER_INCH)
     for logger in loggers:
         if hasattr(logger, "log_image"):
             # No step: the tracker drops what comes with an older step than its own counter.
             logger.log_image(f"figures/{name}", images=[str(file)])
     return file
+
+
+@cache
+def font_families() -> list[str]:
+    """Names matplotlib's own font, and those of the machine for what it lacks: Chinese, Cherokee, Hindi …"""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *sorted(name for name in installed if name.startswith(OTHER_SCRIPTS))]
 
 
 def new_figure(width: float = 7, height: float = 5) -> tuple[Figure, Axes]:

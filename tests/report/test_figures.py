@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from matplotlib import pyplot
 from pytorch_lightning.loggers import CSVLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from lightning_nlp.report.figures import GAP, new_figure, overlaps, save_figure, scatter_labels, spread
+from lightning_nlp.report.figures import GAP, font_families, new_figure, overlaps, save_figure, scatter_labels, spread
 from lightning_nlp.report.tables import save_table
 
 PNG = b"\x89PNG"
@@ -119,3 +121,14 @@ def test_labels_are_drawn_as_they_are(tmp_path):
 def test_a_map_needs_two_coordinates_a_label():
     with pytest.raises(ValueError, match=r"found shape \(2, 3\), expected \(1, 2\)"):
         scatter_labels(np.zeros((2, 3)), ["a"], "map")
+
+
+def test_scripts_that_the_font_lacks_are_drawn_with_those_of_the_machine(monkeypatch):
+    from matplotlib.font_manager import fontManager
+
+    fonts = [SimpleNamespace(name=name) for name in ("Noto Sans Cherokee", "Some Script", "DejaVu Sans")]
+    monkeypatch.setattr(fontManager, "ttflist", fonts)
+    font_families.cache_clear()
+    found = font_families()
+    font_families.cache_clear()
+    assert found == ["DejaVu Sans", "Noto Sans Cherokee"]
