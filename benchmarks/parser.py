@@ -304,7 +304,8 @@ def ours(folder: Path, *, treebank: str = "english_ewt", **variants: tuple[str, 
         cost = trained(model, lambda: fit_ours(model, config, treebank, *options))  # noqa: B023 - called at once
         tags = config in ("ewt_notags", "ewt_biaffine")
         found = parse(OURS_PARSE, model, folder, treebank=treebank, tags=tags)
-        report(f"ours, {name}", cost, found, treebank=treebank, options=" ".join(options), versions=versions("torch"))
+        given = " ".join(options).replace(f"{folder}/", "")
+        report(f"ours, {name}", cost, found, treebank=treebank, options=given, versions=versions("torch"))
 
 
 def seeds(folder: Path) -> None:
