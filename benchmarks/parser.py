@@ -331,8 +331,9 @@ def treebanks(folder: Path) -> None:
     """The transition systems where arcs cross; and French, whose tokens of several words must come back as they are."""
     small = ("--data.batch_tokens", "500", "--trainer.max_epochs", "40")  # a tenth of the words of EWT, half the steps
     systems = {
-        f"hungarian_{system}": ("ewt_ffn", "--model.config.system", system, *small)
+        f"hungarian_{system}{name}": ("ewt_ffn", "--model.config.system", system, *small, *options)
         for system in ("swap", "arc-standard")
+        for name, options in (("", ()), ("_oracle_alone", ("--model.config.exploration", "0")))
     }
     ours(folder, treebank="hungarian_szeged", **systems)
     ours(folder, treebank="french_sequoia", french=("ewt_ffn",))
