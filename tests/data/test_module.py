@@ -58,6 +58,7 @@ def files(monkeypatch, tmp_path) -> dict[str, str]:
 
 def trainer(function: TrainerFn | None = TrainerFn.FITTING, rank: int = 0, world_size: int = 1, **flags) -> Any:
     """A trainer about to run a command, as it looks to a data module; ranks beyond one are only said."""
+    flags = {"use_distributed_sampler": False, **flags}
     real: Any = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, **flags)
     real.state.fn = function
     real.strategy.world_size = world_size
@@ -159,6 +160,13 @@ def test_ranks_get_disjoint_items_and_equally_many_batches(files, loader, world_
         shares.append(list(getattr(data, loader)()))
     assert sorted(item for share in shares for batch in share for item in batch) == list(range(20))
     assert len({len(share) for share in shares}) == 1
+
+
+def test_a_trainer_that_would_divide_the_shares_again_is_refused(files):
+    data = Lines(data_files=files)
+    data.trainer = trainer(world_size=2, use_distributed_sampler=True)
+    with pytest.raises(ValueError, match="use_distributed_sampler=False"):
+        data.train_dataloader()
 
 
 def test_order_is_that_of_the_seed_and_evaluation_has_none(files, monkeypatch):
