@@ -65,7 +65,7 @@ static void window(T* states, const T* weights, const float* parts, const int64_
                     for (long place = 0; place < 3; place++)
                         multiply<T, R>(seen.data() + (margin + row + (place - 1) * (1L << layer)) * dim, dim,
                                        packed[layer].data() + (block * 3 + place * 4 * LANES) * dim, dim, sums);
-#pragma GCC unroll 6
+#pragma GCC unroll 5
                     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4
                         for (int j = 0; j < 4; j++) {
