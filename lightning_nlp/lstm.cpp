@@ -44,8 +44,8 @@ template <class T>
 static void forward(const Shape& s, const T* inputs, const T* weights, T* states, float* cells, T* activated,
                     long threads) {
     const long H = s.hidden;
-    std::vector<std::vector<T>> packed;
-    for (long d = 0; d < s.directions; d++) packed.push_back(packed_gates(weights + d * 4 * H * H, H, H));
+    std::vector<Packed<T>> packed;
+    for (long d = 0; d < s.directions; d++) packed.push_back(packed_gates(weights + d * 4 * H * H, H, H, threads));
     run_tasks(s, threads, [&](long d, long from, long to) {
         for (long step = 0; step < s.time; step++) {
             const Step at(s, d, step);
@@ -56,7 +56,7 @@ static void forward(const Shape& s, const T* inputs, const T* weights, T* states
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++)
                             sums[r][j] = load(inputs + s.gates(at.t, row + r, d) + j * H + block);
-                    multiply<T, R>(states + s.state(at.before, row, d), H, packed[d].data() + block * 4 * H, H, sums);
+                    multiply<T, R>(states + s.state(at.before, row, d), H, packed[d].get() + block * 4 * H, H, sums);
                     for (int r = 0; r < R; r++) {
                         const long before = s.state(at.before, row + r, d) + block;
                         const long after = s.state(at.after, row + r, d) + block;
@@ -86,9 +86,9 @@ template <class T>
 static void backward(const Shape& s, const T* weights, const float* cells, const T* activated, const T* d_outputs,
                      float* d_states, float* d_cells, T* d_gates, long threads) {
     const long H = s.hidden, width = in_blocks(H);
-    std::vector<std::vector<T>> packed;
+    std::vector<Packed<T>> packed;
     for (long d = 0; d < s.directions; d++)
-        packed.push_back(packed_columns<T>(4 * H, H, [&](long k, long n) { return weights[(d * 4 * H + k) * H + n]; }));
+        packed.push_back(packed_columns(weights + d * 4 * H * H, 4 * H, H, H, 1, threads));
     run_tasks(s, threads, [&](long d, long from, long to) {
         std::vector<float> passed((to - from) * width);  // gradients of the states after a step
         float* const d_state = d_states + d * s.batch * H;
@@ -127,7 +127,7 @@ static void backward(const Shape& s, const T* weights, const float* cells, const
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++) sums[r][j] = load(down + r * width + j * LANES);
                     multiply<T, R>(d_gates + s.gates(at.t, row, d), s.directions * 4 * H,
-                                   packed[d].data() + block * 4 * H, 4 * H, sums);
+                                   packed[d].get() + block * 4 * H, 4 * H, sums);
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++) store(down + r * width + j * LANES, sums[r][j]);
                 });

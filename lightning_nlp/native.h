@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -99,42 +100,22 @@ static inline void multiply(const T* rows, long stride, const T* packed, long de
                 sums[r][j] = multiply_add(rows + r * stride + k, packed + j * LANES * PAIR<T>, sums[r][j]);
 }
 
-// Calls f(count, row) for groups of rows; `count` is their number as a type.
-template <class F>
+// Calls f(count, row) for groups of rows that are as equal as can be: a row alone would wait for its own sums. `count` is
+// their number as a type.
+template <int MOST = ROWS, class F>
 static void in_groups(long from, long to, F&& f) {
-    for (; to - from >= ROWS; from += ROWS) f(std::integral_constant<int, ROWS>(), from);
-    for (; to - from >= 2; from += 2) f(std::integral_constant<int, 2>(), from);
-    if (from < to) f(std::integral_constant<int, 1>(), from);
-}
-
-// Weights [4 * hidden, depth] of gates by blocks of 16 units: [hidden / 16, depth / PAIR, gate, unit, PAIR].
-template <class T>
-static std::vector<T> packed_gates(const T* weights, long hidden, long depth) {
-    std::vector<T> packed(4 * hidden * depth);
-    T* to = packed.data();
-    for (long block = 0; block < hidden; block += LANES)
-        for (long k = 0; k < depth; k += PAIR<T>)
-            for (long gate = 0; gate < 4; gate++)
-                for (long unit = block; unit < block + LANES; unit++)
-                    for (long p = 0; p < PAIR<T>; p++) *to++ = weights[(gate * hidden + unit) * depth + k + p];
-    return packed;
-}
-
-// Rounds up to whole blocks of columns.
-static inline long in_blocks(long columns) { return (columns + 4 * LANES - 1) / (4 * LANES) * 4 * LANES; }
-
-// A matrix [depth, columns], given by a function of its places, by blocks of 64 columns, with zeros beyond the last:
-// [in_blocks(columns) / 64, depth / PAIR, 4, 16, PAIR].
-template <class T, class F>
-static std::vector<T> packed_columns(long depth, long columns, F&& at) {
-    std::vector<T> packed(depth * in_blocks(columns), T{});
-    T* to = packed.data();
-    for (long block = 0; block < columns; block += 4 * LANES)
-        for (long k = 0; k < depth; k += PAIR<T>)
-            for (long column = block; column < block + 4 * LANES; column++)
-                for (long p = 0; p < PAIR<T>; p++, to++)
-                    if (column < columns) *to = at(k + p, column);
-    return packed;
+    const long rows = to - from, groups = (rows + MOST - 1) / MOST;
+    for (long group = 0; group < groups; group++) {
+        const long row = from + rows * group / groups;
+        switch (from + rows * (group + 1) / groups - row) {
+            case 1: f(std::integral_constant<int, 1>(), row); break;
+            case 2: f(std::integral_constant<int, 2>(), row); break;
+            case 3: f(std::integral_constant<int, std::min(3, MOST)>(), row); break;
+            case 4: f(std::integral_constant<int, std::min(4, MOST)>(), row); break;
+            case 5: f(std::integral_constant<int, std::min(5, MOST)>(), row); break;
+            default: f(std::integral_constant<int, MOST>(), row);
+        }
+    }
 }
 
 // Calls task(part) for each of `parts` on so many threads.
@@ -148,4 +129,53 @@ static void run_parts(long parts, long threads, F&& task) {
     for (long n = 1; n < std::min(threads, parts); n++) pool.emplace_back(work);
     work();
     for (auto& thread : pool) thread.join();
+}
+
+// -- weights as products read them ------------------------------------------------------------------------------------
+
+template <class T>
+using Packed = std::unique_ptr<T[]>;
+
+// A matrix [depth, columns], whose neighbours in a column are `down` apart and in a row `right`, by blocks of 4 x 16
+// columns that begin at first(block, 0..3), with zeros beyond the last: [blocks, depth / PAIR, 4, 16, PAIR].
+template <class T, class F>
+static Packed<T> packed(const T* matrix, long depth, long columns, long down, long right, long blocks, long threads,
+                        F&& first) {
+    const long size = depth * 4 * LANES;
+    Packed<T> packed(new T[blocks * size]);
+    run_parts(blocks, threads, [&](long block) {
+        if (block == blocks - 1) std::fill_n(packed.get() + block * size, size, T{});
+        for (long j = 0; j < 4; j++) {
+            const long column = first(block, j), lanes = std::min<long>(LANES, columns - column);
+            T* const to = packed.get() + block * size + j * LANES * PAIR<T>;
+            const auto copy = [&](long k, long lane) {
+                for (long p = 0; p < PAIR<T>; p++)
+                    to[k * 4 * LANES + lane * PAIR<T> + p] = matrix[(k + p) * down + (column + lane) * right];
+            };
+            if (down == 1)  // in the order in which the matrix lies
+                for (long lane = 0; lane < lanes; lane++)
+                    for (long k = 0; k < depth; k += PAIR<T>) copy(k, lane);
+            else
+                for (long k = 0; k < depth; k += PAIR<T>)
+                    for (long lane = 0; lane < lanes; lane++) copy(k, lane);
+        }
+    });
+    return packed;
+}
+
+// Weights [4 * hidden, depth] of gates; a block has 16 units and their 4 gates.
+template <class T>
+static Packed<T> packed_gates(const T* weights, long hidden, long depth, long threads) {
+    const auto first = [&](long block, long gate) { return gate * hidden + block * LANES; };
+    return packed(weights, depth, 4 * hidden, 1, depth, hidden / LANES, threads, first);
+}
+
+// Rounds up to whole blocks of columns.
+static inline long in_blocks(long columns) { return (columns + 4 * LANES - 1) / (4 * LANES) * 4 * LANES; }
+
+// Any matrix; a block has 64 neighbouring columns.
+template <class T>
+static Packed<T> packed_columns(const T* matrix, long depth, long columns, long down, long right, long threads) {
+    const auto first = [](long block, long j) { return (block * 4 + j) * LANES; };
+    return packed(matrix, depth, columns, down, right, in_blocks(columns) / (4 * LANES), threads, first);
 }

@@ -13,6 +13,8 @@ from lightning_nlp.data.text_files import name_of, read_lines
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 UPOS, HEAD, DEPREL = 3, 6, 7
+NEXT_ROW = "\t\n\t"  # between two rows, so that their fields and a line end after each row are one list
+STRIDE = len(COLUMNS) + 1
 NUMBERS = [str(number) for number in range(1, 1001)]  # of the words of all but the longest sentences
 OTHER_ID = re.compile(r"(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|(?P<before>\d+)\.[1-9]\d*")
 
@@ -79,15 +81,15 @@ class Block:
     Args:
         lines: as they stand in the file.
         places: which of them are syntactic words, leaving out multiword tokens and empty nodes.
-        fields: the ten columns of each word, word after word.
+        fields: the ten columns of each word, word after word, with a line end between the words.
     """
 
-    def __init__(self, lines: list[str], places: list[int], fields: list[str]) -> None:
+    def __init__(self, lines: list[str], places: Sequence[int], fields: list[str]) -> None:
         self.lines, self.places, self.fields = lines, places, fields
 
     def column(self, number: int) -> list[str]:
         """Returns a column of all words."""
-        return self.fields[number :: len(COLUMNS)]
+        return self.fields[number::STRIDE]
 
     def with_columns(self, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
         """Returns the block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
@@ -103,12 +105,12 @@ class Block:
         lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
         if any(length != len(self.places) for length in lengths):
             raise ValueError(f"The sentence has {len(self.places)} words, but the columns to write have {lengths}.")
-        lines, fields, width = self.lines.copy(), self.fields.copy(), len(COLUMNS)
-        fields[HEAD::width], fields[DEPREL::width] = map(str, heads), deprels
+        lines, fields = self.lines.copy(), self.fields.copy()
+        fields[HEAD::STRIDE], fields[DEPREL::STRIDE] = map(str, heads), deprels
         if upos is not None:
-            fields[UPOS::width] = upos
-        for place, row in zip(self.places, zip(*[iter(fields)] * width)):
-            lines[place] = "\t".join(row)
+            fields[UPOS::STRIDE] = upos
+        for place, row in zip(self.places, "\t".join(fields).split(NEXT_ROW)):
+            lines[place] = row
         return "\n".join(lines)
 
 
@@ -120,7 +122,7 @@ def taken_apart(block: str) -> Block:
     """
     lines = block.split("\n")
     places = [place for place, line in enumerate(lines) if line.partition("\t")[0].isdecimal()]
-    return Block(lines, places, "\t".join([lines[place] for place in places]).split("\t"))
+    return Block(lines, places, NEXT_ROW.join([lines[place] for place in places]).split("\t"))
 
 
 def words(block: str) -> list[list[str]]:
@@ -129,8 +131,8 @@ def words(block: str) -> list[list[str]]:
     Args:
         block: a well-formed sentence as `read_conllu` yields it.
     """
-    fields, width = taken_apart(block).fields, len(COLUMNS)
-    return [fields[place : place + width] for place in range(0, len(fields), width)]
+    fields = taken_apart(block).fields
+    return [fields[place : place + len(COLUMNS)] for place in range(0, len(fields), STRIDE)]
 
 
 def sent_id(block: str) -> str | None:
@@ -150,16 +152,14 @@ def checked(lines: list[str], where: str, first_line: int = 1) -> Block:
     Raises:
         ValueError: as `check_format`.
     """
-    width, comments = len(COLUMNS), 0
+    comments = 0
     while comments < len(lines) and lines[comments].startswith("#"):
         comments += 1
     count = len(lines) - comments
-    fields = "\t\n\t".join(lines[comments:]).split("\t")  # a line end between the fields of two rows
-    line_ends = fields[width :: width + 1]
-    if line_ends == ["\n"] * (count - 1) and len(fields) == (width + 1) * count - 1:
-        del fields[width :: width + 1]
-        if fields[::width] == NUMBERS[:count]:
-            return Block(lines, list(range(comments, len(lines))), fields)
+    fields = NEXT_ROW.join(lines[comments:]).split("\t")
+    is_regular = len(fields) == STRIDE * count - 1 and fields[len(COLUMNS) :: STRIDE] == ["\n"] * (count - 1)
+    if is_regular and fields[::STRIDE] == NUMBERS[:count]:
+        return Block(lines, range(comments, len(lines)), fields)
     block = "\n".join(lines)
     check_format(block, where, first_line)  # tokens of several words and empty nodes, or a fault
     return taken_apart(block)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN, Sentence, Tree, Vocabulary, normal, padded, relation
+from lightning_nlp.parser.vocabulary import NOTHING, UNKNOWN, Sentence, Tree, Vocabulary, normal, relation
 
 
 class Batch(NamedTuple):
@@ -133,7 +133,7 @@ def encode(
     words = [form for sentence in sentences for form in sentence.forms]
     numbers = {form: number for number, form in enumerate(dict.fromkeys(words))}
     types = list(map(numbers.__getitem__, words))
-    spelt = [vocabulary.spelling(form) for form in numbers] if "characters" in inputs else [[]] * len(numbers)
+    nothing = np.zeros((len(numbers), 1), np.int64)
     tags = {
         name: tag_ids([getattr(sentence, name) for sentence in sentences], sentences, ids)
         if name in inputs
@@ -144,8 +144,8 @@ def encode(
         bounds=np.cumsum([0, *(len(sentence.forms) for sentence in sentences)]),
         types=np.array(types, np.int64),
         forms=np.array([vocabulary.form_ids.get(normal(form), UNKNOWN) for form in numbers], np.int64),
-        characters=padded(spelt, width=1),
-        vectors=np.array([vocabulary.vector_id(form) for form in numbers], np.int64),
+        characters=vocabulary.spellings(list(numbers)) if "characters" in inputs else nothing,
+        vectors=vocabulary.vector_numbers(numbers),
         **tags,
     )
 

@@ -3,8 +3,9 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout
+from torch.nn.functional import cross_entropy
 
+from lightning_nlp.dropout import dropout
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
@@ -69,7 +70,7 @@ class BiaffineScorer(nn.Module):
         arcs = self._arcs(dependents[0], heads[0], lengths)
         labels = self.label.of_pairs(dependents[1], _chosen(heads[1], gold.heads))
         arc_loss = cross_entropy(arcs[is_word], gold.heads[is_word])
-        return arc_loss + cross_entropy(labels[is_word], gold.labels[is_word])
+        return arc_loss + cross_entropy(labels[is_word], gold.labels[is_word], ignore_index=-1)
 
     @torch.no_grad()
     def decide(self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]) -> Decisions:

@@ -17,8 +17,7 @@ class ParserConfig(PreTrainedConfig):
             children adds the last children of the two words on top, 8 words and 4 labels; full is stack, buffer and
             children of children, 18 words and 12 labels (Chen & Manning 2014, section 3.1).
         exploration: how often, in training on the CPU with a C++ compiler, a transition is what the parser takes for
-            the best, in place of the oracle's, which then says what is best after the mistake (Goldberg & Nivre 2012);
-            in sentences without crossing arcs.
+            the best, in place of the oracle's, which then says what is best after the mistake (Goldberg & Nivre 2012).
         labelled: whether transitions choose labels too; false is the unlabelled parser of 36 features, words and tags.
         form_dim: numbers of a word's vector; 0 does without forms.
         character_dim: numbers read from a word's spelling; 0 does without.

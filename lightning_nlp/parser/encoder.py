@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout, embedding_bag, linear, pad
+from torch.nn.functional import embedding_bag, linear, pad
 
+from lightning_nlp.dropout import dropout
 from lightning_nlp.lstm import LSTM
 from lightning_nlp.native import call, compiled_type, load_library, typed
 from lightning_nlp.parser.batch import Batch

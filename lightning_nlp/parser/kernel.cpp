@@ -206,13 +206,15 @@ PARSE(bfloat16_parse, Bfloat)
 
 // Tells the next transition towards a tree; as `Oracle` in oracle.py.
 struct Oracle {
-    const int64_t *order, *component;  // by word; without orders, words are not to be swapped
     std::vector<int64_t> head;         // by word, of the tree that is to be built
+    std::vector<int64_t> order;        // by word, where words are to be swapped; else empty
+    const int64_t* component;          // by word
     std::vector<int> missing;          // children that each word has not got
 
     Oracle(const int64_t* heads, const int64_t* order, const int64_t* component, int length, int nothing)
-        : order(order), component(component), head(heads, heads + nothing + 1), missing(nothing + 1) {
+        : head(heads, heads + nothing + 1), component(component), missing(nothing + 1) {
         for (int word = 1; word <= length; word++) missing[head[word]]++;
+        if (order && component[0] >= 0) this->order.assign(order, order + nothing + 1);
     }
 
     int operator()(const State& state) const {
@@ -221,21 +223,39 @@ struct Oracle {
         if (two && head[second] == first && !missing[second]) return LEFT_;
         if (two && head[first] == second && !missing[first] && (state.has_two_words() || state.buffer.empty()))
             return RIGHT_;
-        const bool swaps = order && state.has_two_words() && second < first && order[first] < order[second] &&
-                           component[first] != component[state.top(state.buffer, 0)];
-        return swaps ? SWAP_ : SHIFT_;
+        return wants_swap(state) ? SWAP_ : SHIFT_;
     }
 
-    // Whether words stand in the order of the sentence all the way.
-    bool is_projective() const { return !component || component[0] < 0; }
+    bool wants_swap(const State& state) const {
+        const int first = state.top(state.stack, 0), second = state.top(state.stack, 1);
+        return !order.empty() && state.has_two_words() && second < first && order[first] < order[second] &&
+               component[first] != component[state.top(state.buffer, 0)];
+    }
 
-    // Makes the tree one that can still be built after a transition that does not lead to it, words in the order of the
-    // sentence; or says that it knows none and changes nothing.
+    void took(int transition, int head) {
+        if (transition >= LEFT_) missing[head]--;
+    }
+
+    // Leads to a tree that can still be built after a transition which is not its own, in no more than so many steps;
+    // or says that it knows none, and changes nothing.
+    bool follow(const State& state, int transition, long steps) {
+        Oracle other = *this;
+        if (!other.adapt(state, transition)) return false;
+        if (!order.empty()) {
+            other.sort();
+            if (!other.arrives(state, transition, steps)) return false;
+        }
+        *this = std::move(other);
+        return true;
+    }
+
+    // Makes the tree one that can be built after a transition, for sure where words stay in the order of the sentence.
     bool adapt(const State& state, int transition) {
         const int first = state.top(state.stack, 0), second = state.top(state.stack, 1);
         if (transition == LEFT_) return attach(state, first, second);
         if (transition == RIGHT_) return attach(state, second, first);
-        if (transition == SWAP_) return false;
+        if (transition == SWAP_) return !order.empty();
+        if (wants_swap(state)) return true;
         // The arc between the words on top waits until the one below has taken in what comes next.
         const int next = state.top(state.buffer, 0);
         int whole = next;
@@ -243,6 +263,32 @@ struct Oracle {
         if (is_below(first, whole)) return false;
         move(whole, first);
         return true;
+    }
+
+    bool arrives(State state, int transition, long steps) const {
+        std::vector<int64_t> heads(state.heads, state.heads + state.nothing + 1), labels(heads.size());
+        state.heads = heads.data(), state.labels = labels.data();
+        for (Oracle on = *this; steps > 0; steps--) {
+            if (transition == SHIFT_ && !state.may_shift()) return false;
+            on.took(transition, heads[state.apply(transition, 0)]);
+            if (state.is_final()) return true;
+            transition = on(state);
+        }
+        return false;
+    }
+
+    // Puts words into the order in which the tree is projective; as `projective_order` in projectivity.py.
+    void sort() {
+        std::vector<std::vector<int>> children(head.size());
+        for (size_t word = 1; word + 1 < head.size(); word++) children[head[word]].push_back(word);
+        int place = 0;
+        const auto write = [&](const auto& self, int word) -> void {
+            size_t child = 0;
+            while (child < children[word].size() && children[word][child] < word) self(self, children[word][child++]);
+            order[word] = place++;
+            while (child < children[word].size()) self(self, children[word][child++]);
+        };
+        write(write, 0);
     }
 
     // A child that leaves the stack leaves its missing children to its head, and its place to a head from below it.
@@ -307,7 +353,7 @@ static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* ord
         State& state = parser.state;
         Oracle oracle(heads + at, order ? order + at : nullptr, order ? component + at : nullptr, lengths[b], nothing);
         Random random{exploration.seed + b};
-        const bool explores = rows && exploration.chance > 0.f && oracle.is_projective();
+        const bool explores = rows && exploration.chance > 0.f;
         long step = rows ? steps[b] : 0;
         for (; !state.is_final(); step++) {
             int transition = oracle(state);
@@ -318,7 +364,7 @@ static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* ord
                     rows[step * PLACES + place] = (at + places.word[place]) * PLACES + place;
                 for (int c = 0; c < CHILDREN; c++)
                     label_rows[step * CHILDREN + c] = state.child_label(places, c) * CHILDREN + c;
-                classes[step] = transition < LEFT_ ? transition : transition + (LABELLED ? 2 * (label - 1) : 0);
+                classes[step] = transition + (LABELLED && transition >= LEFT_ ? 2 * (label - 1) : 0);
                 uint8_t* may = legal + step * CLASSES;
                 may[SHIFT_] = state.may_shift(), may[SWAP_] = state.may_swap();
                 const Arcs arcs = state.arcs();
@@ -326,18 +372,19 @@ static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* ord
                     may[2 + 2 * l] = arcs == ARCS && allowed[l];
                     may[3 + 2 * l] = arcs == ARCS ? allowed[l] : arcs == LAST_ARC && allowed[LABELS + l];
                 }
-                if (explores && !may[classes[step]]) classes[step] = -1;  // a label of the root, for a word that no longer is
+                // A label that training never saw, or that of the root for a word which no longer is.
+                if ((transition >= LEFT_ && LABELLED && !label) || !may[classes[step]]) classes[step] = -1;
             }
             if (explores && random() < exploration.chance) {
                 parser.read_state();
                 const int chosen = parser.best_class(), wanted = chosen < 2 ? chosen : 2 + chosen % 2;
-                if (wanted == transition || oracle.adapt(state, wanted)) {
+                if (wanted == transition || oracle.follow(state, wanted, steps[b + 1] - step)) {
                     transition = wanted;
                     label = transition < LEFT_ ? 0 : (chosen - 2) / 2 + 1;
                 }
             }
             const int child = state.apply(transition, label);
-            if (transition >= LEFT_) oracle.missing[found[child]]--;
+            oracle.took(transition, found[child]);
         }
         if (!rows) steps[b] = step;
         if (explores) std::copy(found.begin(), found.end(), heads + at);

@@ -85,7 +85,7 @@ def _out_weights(out: torch.nn.Linear, number_type: torch.dtype) -> tuple[Tensor
 class Examples(NamedTuple):
     """What a scorer learns from: for each state the rows of its tables, its class, and which classes are legal.
 
-    The class is -1 where a parser that explores has left no right one.
+    The class is -1 where none is right: a label was never seen in training, or a parser that explores left none.
     """
 
     words: Int[Tensor, "states places"]
@@ -130,7 +130,7 @@ def kernel_examples(
         lengths: words of each sentence.
         places: words that a state is seen by.
         children: labels that it is seen by.
-        explorer: leaves the oracle's way in sentences whose words stay in their order.
+        explorer: leaves the oracle's way, for ways that are no longer than this.
 
     Returns:
         Examples, and the heads of the trees that were built, by word.
@@ -147,7 +147,7 @@ def kernel_examples(
         torch.empty(states, places, dtype=torch.long),
         torch.empty(states, children, dtype=torch.long),
         torch.empty(states, dtype=torch.long),
-        torch.empty(states, 2 + 2 * allowed.shape[1], dtype=torch.bool),
+        torch.zeros(states, 2 + 2 * allowed.shape[1], dtype=torch.bool),
     )
     if explorer is None:
         call(library, "follow", (*given, begins, *found), sizes)
@@ -156,4 +156,7 @@ def kernel_examples(
         weights = (table.contiguous(), added, *_out_weights(out, table.dtype))
         seed = int(torch.randint(2**62, ()))
         call(library, typed("explore", table.dtype), (*given, begins, *found, *weights), (*sizes, seed), [chance])
+        if oracle.order is not None:
+            was_seen = found.legal.any(1)  # a way without a SWAP of the oracle's has fewer steps
+            found = Examples(*(part[was_seen] for part in found))
     return found, heads

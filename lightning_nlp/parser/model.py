@@ -89,9 +89,15 @@ class ParserModel(VocabularyModel[Vocabulary]):
         """Returns what words are to the scorer: `last_hidden_state` [batch, words, dim], the root first."""
         return BaseModelOutput(last_hidden_state=self.encode(batch)[0])
 
-    def loss(self, batch: Batch, gold: Gold) -> Float[Tensor, ""]:
-        """Returns the loss on true trees, with that of the tags where they are predicted."""
-        states, tags = self.encode(batch)
+    def loss(self, batch: Batch, gold: Gold, encoded: Encoded | None = None) -> Float[Tensor, ""]:
+        """Returns the loss on true trees, with that of the tags where they are predicted.
+
+        Args:
+            batch: sentences.
+            gold: their trees.
+            encoded: what `encode` makes of the batch, if that is known already.
+        """
+        states, tags = encoded or self.encode(batch)
         is_word = batch.is_word()
         loss = self.scorer.loss(states, gold, batch.lengths)
         for kind, scores in tags.items():
@@ -99,9 +105,9 @@ class ParserModel(VocabularyModel[Vocabulary]):
         return loss
 
     @torch.no_grad()
-    def decide(self, batch: Batch) -> tuple[Decisions, Tensor | None]:
-        """Returns the trees of a batch, and parts of speech where they are predicted."""
-        states, tags = self.encode(batch)
+    def decide(self, batch: Batch, encoded: Encoded | None = None) -> tuple[Decisions, Tensor | None]:
+        """Returns the trees of a batch, and parts of speech where they are predicted; `encoded` as in `loss`."""
+        states, tags = encoded or self.encode(batch)
         upos = tags["upos"][:, :, 2:].argmax(2) + 2 if "upos" in tags else None  # neither padding nor unknown
         return self.scorer.decide(states, batch.lengths), upos
 

@@ -82,8 +82,9 @@ class DependencyParser(LightningModule):
 
     def _refuse_missing_inputs(self, names: Vocabulary) -> None:
         for tag in ("upos", "xpos"):
-            if getattr(self.config, f"{tag}_dim") and set(getattr(names, tag)) <= {"_"}:
-                raise ValueError(f"The training trees have no {tag.upper()}: set model.config.{tag}_dim to 0.")
+            for option, off in ((f"{tag}_dim", 0), (f"predict_{tag}", "false")):
+                if getattr(self.config, option) and set(getattr(names, tag)) <= {"_"}:
+                    raise ValueError(f"The training trees have no {tag.upper()}: set model.config.{option} to {off}.")
         if names.vectors and not self.config.form_dim:
             raise ValueError("data.vectors are added to vectors of forms: give model.config.form_dim above 0.")
 
@@ -113,7 +114,10 @@ class DependencyParser(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the names behind the ids."""
-        self.model.vocabulary = Vocabulary(**checkpoint["vocabulary"])
+        names = Vocabulary(**checkpoint["vocabulary"])
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self._refuse_other_names(names)
+        self.model.vocabulary = names
 
     def on_fit_start(self) -> None:
         """Refuses data whose ids would mean other names than the model's.
@@ -121,11 +125,7 @@ class DependencyParser(LightningModule):
         Raises:
             ValueError: the model knows other names than the data.
         """
-        if self.model.vocabulary.plain() != self.data.vocabulary.plain():
-            raise ValueError(
-                "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
-                "that it was trained with, or fit a new one."
-            )
+        self._refuse_other_names(self.model.vocabulary)
         scorer = self.model.scorer
         explores = isinstance(scorer, TransitionScorer) and scorer.can_explore(self.device)
         if self.config.exploration and not explores:
@@ -138,6 +138,13 @@ class DependencyParser(LightningModule):
             rank_zero_info(
                 f"{crossing} of {trees} training trees have crossing arcs, which arc-standard cannot build: it learns "
                 "them with these arcs lifted. model.config.system swap learns them as they are."
+            )
+
+    def _refuse_other_names(self, names: Vocabulary) -> None:
+        if names.plain() != self.data.vocabulary.plain():
+            raise ValueError(
+                "The parser's words, tags or labels are not those of the data. Go on with the treebank and the vectors "
+                "that it was trained with, or fit a new one."
             )
 
     def export(self, folder: Path) -> None:
@@ -163,8 +170,11 @@ class DependencyParser(LightningModule):
 
     def _score(self, name: str, batch: Batch, gold: Gold) -> None:
         began = time.perf_counter()
-        found, upos = self.model.decide(batch)
+        encoded = self.model.encode(batch)
+        found, upos = self.model.decide(batch, encoded)
         seconds = time.perf_counter() - began
+        loss = self.model.loss(batch, gold, encoded)
+        self.log(f"{name}/loss", loss, batch_size=int(batch.lengths.sum()), sync_dist=True, add_dataloader_idx=False)
         if name not in self.scorings:
             names, tags = self.model.vocabulary, self.config.predict_upos
             self.scorings[name] = Scoring(names, tags, with_baselines=name != "val").to(self.device)

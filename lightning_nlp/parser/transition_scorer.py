@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, dropout, embedding_bag
+from torch.nn.functional import cross_entropy, embedding_bag
 
+from lightning_nlp.dropout import dropout
 from lightning_nlp.parser.batch import Gold
 from lightning_nlp.parser.config import ParserConfig, known
 from lightning_nlp.parser.decisions import Decisions
@@ -215,8 +216,10 @@ class TransitionScorer(nn.Module):
             label = step.label - 1 if self.labelled else torch.zeros_like(step.label)
             is_arc = (step.transition >= 2) & (step.transition < STAY)
             rows.append(self.rows(self.features(step.state), sentence, words))
-            classes.append(torch.where(is_arc, step.transition + 2 * label, step.transition))
-            masks.append(self.legal(step.state))
+            wanted, may = torch.where(is_arc, step.transition + 2 * label, step.transition), self.legal(step.state)
+            is_legal = may.gather(1, wanted.clamp(0, may.shape[1] - 1)[:, None])[:, 0]
+            classes.append(wanted.where(~is_arc | (is_legal & (label >= 0)), -1))
+            masks.append(may)
             active.append(step.transition != STAY)
         chosen = torch.cat(active)
         seen = Features(*(torch.cat(kind)[chosen] for kind in zip(*rows)))

@@ -1,10 +1,9 @@
 """What a parser knows by name: forms, characters, tags, arc labels, and words that have a pretrained vector."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,11 +108,6 @@ class Vocabulary:
         return {form: place for place, form in enumerate(self.forms, start=2)}
 
     @cached_property
-    def character_ids(self) -> dict[str, int]:
-        """Id of each character."""
-        return {character: place for place, character in enumerate(self.characters, start=4)}
-
-    @cached_property
     def upos_ids(self) -> dict[str, int]:
         """Id of each universal part of speech."""
         return {tag: place for place, tag in enumerate(self.upos, start=2)}
@@ -133,15 +127,32 @@ class Vocabulary:
         """Id of each word with a pretrained vector."""
         return {word: place for place, word in enumerate(self.vectors, start=1)}
 
-    def vector_id(self, form: str) -> int:
-        """Returns the id of a word's pretrained vector, as written or else in lower case; 0 where it has none."""
-        return self.vector_ids.get(form) or self.vector_ids.get(normal(form), NOTHING)
+    def vector_numbers(self, forms: Collection[str]) -> NDArray[np.int64]:
+        """Returns the id of each word's pretrained vector, as written or else in lower case; 0 where it has none."""
+        if not self.vectors:
+            return np.zeros(len(forms), np.int64)
+        ids = self.vector_ids
+        return np.array([ids.get(form) or ids.get(normal(form), NOTHING) for form in forms], np.int64)
 
-    def spelling(self, form: str) -> list[int]:
-        """Returns the ids of a word's characters between marks of its ends; of a long word both ends."""
-        if len(form) > CHARACTERS:
-            form = form[: CHARACTERS // 2] + form[-CHARACTERS // 2 :]
-        return [BEGIN, *(self.character_ids.get(character, UNKNOWN) for character in form), END]
+    @cached_property
+    def character_table(self) -> NDArray[np.int64]:
+        """Id of each character by its code point; the last stands for all beyond."""
+        table = np.full(max(map(ord, self.characters), default=0) + 2, UNKNOWN)
+        table[[ord(character) for character in self.characters]] = range(4, 4 + len(self.characters))
+        return table
+
+    def spellings(self, forms: Sequence[str]) -> Int[NDArray[np.int64], "forms characters"]:
+        """Returns the ids of words' characters between marks of their ends; of long words both ends. 0 is padding."""
+        half = CHARACTERS // 2
+        forms = [form if len(form) <= CHARACTERS else form[:half] + form[-half:] for form in forms]
+        points = np.frombuffer("".join(forms).encode("utf-32-le", "surrogatepass"), np.uint32)
+        lengths = np.fromiter(map(len, forms), np.int64, len(forms))
+        out = np.zeros((len(forms), lengths.max(initial=0) + 2), np.int64)
+        out[:, 0] = BEGIN
+        out[np.arange(len(forms)), lengths + 1] = END
+        is_character = np.arange(out.shape[1] - 2) < lengths[:, None]
+        out[:, 1:-1][is_character] = self.character_table[np.minimum(points, len(self.character_table) - 1)]
+        return out
 
     # -- relations --------------------------------------------------------------------------------------------------
 
@@ -178,11 +189,3 @@ def relation(label: str) -> str:
 def ranked(counts: Counter[str]) -> list[str]:
     """Returns names by falling count, equal ones in alphabetical order."""
     return sorted(counts, key=lambda name: (-counts[name], name))
-
-
-def padded(rows: Sequence[Sequence[int]], width: int = 0) -> NDArray[np.int64]:
-    """Returns rows of equal length, filled up with 0."""
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    out = np.zeros((len(rows), max([width, *lengths])), np.int64)
-    out[np.arange(out.shape[1]) < lengths[:, None]] = list(chain.from_iterable(rows))
-    return out

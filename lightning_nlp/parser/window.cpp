@@ -8,23 +8,6 @@
 constexpr float EPSILON = 1e-5f;             // torch.nn.LayerNorm's
 constexpr int TOGETHER = std::min(ROWS, 5);  // rows that are multiplied together
 
-// Calls f(count, row) for groups of rows that are as equal as can be: a row alone would wait for its own sums.
-template <class F>
-static void in_even_groups(long rows, F&& f) {
-    const long groups = (rows + TOGETHER - 1) / TOGETHER;
-    for (long group = 0, from = 0; group < groups; group++) {
-        const long to = rows * (group + 1) / groups;
-        switch (to - from) {
-            case 1: f(std::integral_constant<int, 1>(), from); break;
-            case 2: f(std::integral_constant<int, 2>(), from); break;
-            case 3: f(std::integral_constant<int, 3>(), from); break;
-            case 4: f(std::integral_constant<int, 4>(), from); break;
-            default: f(std::integral_constant<int, TOGETHER>(), from);
-        }
-        from = to;
-    }
-}
-
 template <class T>
 static void normalise(const float* state, const float* scale, const float* shift, long dim, T* to) {
     vec sums = {}, squares = {};
@@ -44,10 +27,9 @@ static void normalise(const float* state, const float* scale, const float* shift
 template <class T>
 static void window(T* states, const T* weights, const float* parts, const int64_t* lengths, long batch, long width,
                    long dim, long layers, long threads) {
-    std::vector<std::vector<T>> packed;
+    std::vector<Packed<T>> packed;
     for (long layer = 0; layer < layers; layer++)
-        packed.push_back(packed_columns<T>(
-            3 * dim, dim, [&](long k, long column) { return weights[(layer * dim + column) * 3 * dim + k]; }));
+        packed.push_back(packed_columns(weights + layer * dim * 3 * dim, 3 * dim, dim, 1, 3 * dim, threads));
     const long margin = 1L << layers >> 1;  // words that the last layer looks at beyond the ends
     run_parts(batch, threads, [&](long b) {
         const long rows = lengths[b] + 1;
@@ -59,12 +41,12 @@ static void window(T* states, const T* weights, const float* parts, const int64_
             for (long row = 0; row < rows; row++)
                 normalise(state.data() + row * dim, scale, shift, dim, seen.data() + (margin + row) * dim);
             for (long block = 0; block < dim; block += 4 * LANES)
-                in_even_groups(rows, [&](auto count, long row) {
+                in_groups<TOGETHER>(0, rows, [&](auto count, long row) {
                     constexpr int R = decltype(count)::value;
                     vec sums[R][4] = {};
                     for (long place = 0; place < 3; place++)
                         multiply<T, R>(seen.data() + (margin + row + (place - 1) * (1L << layer)) * dim, dim,
-                                       packed[layer].data() + (block * 3 + place * 4 * LANES) * dim, dim, sums);
+                                       packed[layer].get() + (block * 3 + place * 4 * LANES) * dim, dim, sums);
 #pragma GCC unroll 5
                     for (int r = 0; r < R; r++)
 #pragma GCC unroll 4

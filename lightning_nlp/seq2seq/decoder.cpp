@@ -60,9 +60,9 @@ template <class T>
 static void forward(const Shape& s, const T* ahead, const T* feeding, const T* recurrent, const T* combine,
                     const T* keys, const T* values, const Trace<T>& trace, long threads) {
     const long H = s.hidden, E = s.value, O = s.output;
-    const auto from_fed = packed_gates(feeding, H, O), from_state = packed_gates(recurrent, H, H);
-    const auto of_context = packed_columns<T>(E, O, [&](long k, long n) { return combine[n * (E + H) + k]; });
-    const auto of_state = packed_columns<T>(H, O, [&](long k, long n) { return combine[n * (E + H) + E + k]; });
+    const auto from_fed = packed_gates(feeding, H, O, threads), from_state = packed_gates(recurrent, H, H, threads);
+    const auto of_context = packed_columns(combine, E, O, 1, E + H, threads);
+    const auto of_state = packed_columns(combine + E, H, O, 1, E + H, threads);
     const long parts = std::max(1L, std::min(threads, s.batch / ROWS)), rows = (s.batch + parts - 1) / parts;
     run_parts(parts, threads, [&](long part) {
         const long from = part * rows, to = std::min(s.batch, from + rows);
@@ -74,8 +74,8 @@ static void forward(const Shape& s, const T* ahead, const T* feeding, const T* r
                     vec sums[R][4];
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++) sums[r][j] = load(ahead + ((now + row + r) * 4 + j) * H + block);
-                    multiply<T, R>(trace.fed + (now + row) * O, O, from_fed.data() + block * 4 * O, O, sums);
-                    multiply<T, R>(trace.states + (now + row) * H, H, from_state.data() + block * 4 * H, H, sums);
+                    multiply<T, R>(trace.fed + (now + row) * O, O, from_fed.get() + block * 4 * O, O, sums);
+                    multiply<T, R>(trace.states + (now + row) * H, H, from_state.get() + block * 4 * H, H, sums);
                     for (int r = 0; r < R; r++) {
                         const vec i = sigmoid(sums[r][0]), f = sigmoid(sums[r][1]);
                         const vec g = tanh(sums[r][2]), o = sigmoid(sums[r][3]);
@@ -93,8 +93,8 @@ static void forward(const Shape& s, const T* ahead, const T* feeding, const T* r
                 in_groups(from, to, [&](auto count, long row) {
                     constexpr int R = decltype(count)::value;
                     vec sums[R][4] = {};
-                    multiply<T, R>(trace.contexts + (now + row) * E, E, of_context.data() + block * E, E, sums);
-                    multiply<T, R>(trace.states + (next + row) * H, H, of_state.data() + block * H, H, sums);
+                    multiply<T, R>(trace.contexts + (now + row) * E, E, of_context.get() + block * E, E, sums);
+                    multiply<T, R>(trace.states + (next + row) * H, H, of_state.get() + block * H, H, sums);
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4 && block + j * LANES < O; j++) {
                             const long place = (now + row + r) * O + block + j * LANES;
@@ -144,16 +144,16 @@ template <class T>
 static void backward(const Shape& s, const T* feeding, const T* recurrent, const T* combine, const T* keys,
                      const T* values, const Trace<T>& trace, const Gradients<T>& d, long threads) {
     const long H = s.hidden, E = s.value, O = s.output;
-    const auto to_context = packed_columns<T>(O, E, [&](long k, long n) { return combine[k * (E + H) + n]; });
-    const auto to_seen = packed_columns<T>(O, H, [&](long k, long n) { return combine[k * (E + H) + E + n]; });
-    const auto to_fed = packed_columns<T>(4 * H, O, [&](long k, long n) { return feeding[k * O + n]; });
-    const auto to_state = packed_columns<T>(4 * H, H, [&](long k, long n) { return recurrent[k * H + n]; });
+    const auto to_context = packed_columns(combine, O, E, E + H, 1, threads);
+    const auto to_seen = packed_columns(combine + E, O, H, E + H, 1, threads);
+    const auto to_fed = packed_columns(feeding, 4 * H, O, O, 1, threads);
+    const auto to_state = packed_columns(recurrent, 4 * H, H, H, 1, threads);
     const long parts = std::max(1L, std::min(threads, s.batch / ROWS)), rows = (s.batch + parts - 1) / parts;
     run_parts(parts, threads, [&](long part) {
         const long from = part * rows, to = std::min(s.batch, from + rows), wide[3] = {in_blocks(E), in_blocks(H), in_blocks(O)};
         // Gradients that pass from step to step, of these rows: of the context, the state, and what was fed.
         std::vector<float> context(rows * wide[0]), state(rows * wide[1]), fed(rows * wide[2]);
-        const auto product = [&](const T* given, long depth, const std::vector<T>& packed, std::vector<float>& sums,
+        const auto product = [&](const T* given, long depth, const Packed<T>& packed, std::vector<float>& sums,
                                  long width) {
             for (long block = 0; block < width; block += 4 * LANES)
                 in_groups(from, to, [&](auto count, long row) {
@@ -162,7 +162,7 @@ static void backward(const Shape& s, const T* feeding, const T* recurrent, const
                     float* place = sums.data() + (row - from) * width + block;
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++) found[r][j] = load(place + r * width + j * LANES);
-                    multiply<T, R>(given + row * depth, depth, packed.data() + block * depth, depth, found);
+                    multiply<T, R>(given + row * depth, depth, packed.get() + block * depth, depth, found);
                     for (int r = 0; r < R; r++)
                         for (int j = 0; j < 4; j++) store(place + r * width + j * LANES, found[r][j]);
                 });

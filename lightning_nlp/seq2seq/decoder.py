@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout, linear
+from torch.nn.functional import linear
 
+from lightning_nlp.dropout import dropout
 from lightning_nlp.lstm import LSTM
 from lightning_nlp.lstm import State as LSTMState
 from lightning_nlp.native import compiled_type
@@ -99,7 +100,7 @@ class Decoder(nn.Module):
         if self.config.input_feeding:
             number_type = self._compiled_type(embedded)
             return self._compiled(embedded, state, number_type) if number_type else self._step_by_step(embedded, state)
-        lengths = torch.full((len(embedded),), embedded.shape[1])
+        lengths = torch.full((len(embedded),), embedded.shape[1], device=embedded.device)
         states = embedded
         for number, layer in enumerate(self.layers):
             first = tuple(part[:, 0, number][None] for part in (state.hidden, state.cell))

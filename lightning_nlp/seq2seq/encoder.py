@@ -2,8 +2,8 @@
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import dropout
 
+from lightning_nlp.dropout import dropout
 from lightning_nlp.lstm import LSTM, State
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
 

@@ -114,9 +114,9 @@ def signatures(tokenize: str = "13a") -> dict[str, str]:
 def by_length(scored: Scored, tokenize: str = "13a") -> list[Row]:
     """Returns rows of `LENGTH_COLUMNS`: BLEU of sentences whose sources have so many words between white space.
 
-    Where a source has no white space, as in Chinese, characters are counted instead.
+    Where most sources have no white space, as in Chinese, characters are counted instead.
     """
-    unspaced = not any(" " in text.strip() for text in scored.sources)
+    unspaced = 2 * sum(" " in text.strip() for text in scored.sources) < len(scored.sources)
     lengths = [len(text) if unspaced else len(text.split()) for text in scored.sources]
     rows = []
     bounds = [0, *LENGTHS, max([*lengths, LENGTHS[-1]]) + 1]

@@ -198,7 +198,7 @@ class Seq2SeqModel(PreTrainedModel):
     def translations(
         self, texts: Sequence[str], search: Search = BEAM, n_best: int = 1, batch_tokens: int = 4000
     ) -> list[list[Translation]]:
-        """Returns the best translations of each text, the best first; of an empty text an empty one.
+        """Returns the best translations of each text, the best first; of an empty text or white space an empty one.
 
         Args:
             texts: one sentence each.
@@ -210,7 +210,8 @@ class Seq2SeqModel(PreTrainedModel):
             ValueError: more translations are wanted than the beam holds.
         """
         search.check_n_best(n_best)
-        encoded = self.tokenizers[0].backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        texts = ["" if text.isspace() else text for text in texts]
+        encoded = self.tokenizers[0].backend_tokenizer.encode_batch(texts, add_special_tokens=False)
         side = Side.of([one.ids for one in encoded])
         found = [[Translation("", 0.0, 0.0, [], [])] for _ in texts]
         for numbers in by_length(side.lengths, batch_tokens):

@@ -106,6 +106,8 @@ class Seq2Seq(PerToken):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the pieces behind the ids."""
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            self._refuse_other_pieces(checkpoint["tokenizers"])
         source, target = map(tokenizer_from_json, checkpoint["tokenizers"])
         self.model.tokenizers = (source, source if self.config.joint else target)
         self.dictionary = checkpoint["dictionary"]
@@ -116,14 +118,16 @@ class Seq2Seq(PerToken):
         Raises:
             ValueError: the model knows other tokenizers than the data.
         """
-        pairs = zip(self.model.tokenizers, self.data.tokenizers)
-        if any(tokenizer_to_json(own) != tokenizer_to_json(other) for own, other in pairs):
+        self._refuse_other_pieces(list(map(tokenizer_to_json, self.model.tokenizers)))
+        for logger in self.loggers:
+            logger.log_hyperparams({"sacrebleu": signatures(self.bleu_tokenize)})
+
+    def _refuse_other_pieces(self, tokenizers: Sequence[str]) -> None:
+        if list(tokenizers) != list(map(tokenizer_to_json, self.data.tokenizers)):
             raise ValueError(
                 "The translator's tokenizers are not those of the data. Go on with the bitext and the data options "
                 "that it was trained with, or fit a new one."
             )
-        for logger in self.loggers:
-            logger.log_hyperparams({"sacrebleu": signatures(self.bleu_tokenize)})
 
     def export(self, folder: Path) -> None:
         """Writes the model folder."""

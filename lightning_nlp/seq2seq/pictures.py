@@ -95,7 +95,7 @@ def translation_page(
             lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
             blocks += [f"{scores[n]:.1f} chrF · reference: {references[n]}", draw_alignment(*lines)]
         sections.append(Section(title, blocks))
-    for number, n in enumerate([n for n in places if len(found[n].tokens) <= LONGEST_MAP][:MAPS], start=1):
+    for number, n in enumerate([n for n in places if len(found[n].source_tokens) <= LONGEST_MAP][:MAPS], start=1):
         lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
         save_figure(attention_map(*lines), f"attention_{number}", folder)
     return write_page(folder / "translations.html", "Translations of the validation set", sections)

@@ -129,7 +129,7 @@ def greedy_search(
         ended = last == ends.eos
         for row, token, score, end in zip(rows.tolist(), last.tolist(), scores.tolist(), ended.tolist()):
             if end:
-                rank = float(settings.normalised(torch.tensor(score), length + 1))
+                rank = float(settings.normalised(torch.tensor(score, dtype=torch.float32), length + 1))
                 found[row] = Hypothesis(written[row], score, rank)
             else:
                 written[row].append(token)

@@ -31,7 +31,8 @@ def test_vocabulary_counts_forms_in_lower_case_and_knows_which_labels_the_root_h
     names = Vocabulary.of([sentence_and_tree(BLOCK), sentence_and_tree(BLOCK.replace("Pain", "pain"))])
     assert dict(zip(names.forms, names.counts)) == {"de": 2, "le": 2, "pain": 2}
     assert (names.root_labels, names.word_labels) == (["root"], ["case", "det"])
-    assert names.spelling("Pain")[1] != names.spelling("pain")[1]
+    upper, lower = names.spellings(["Pain", "pain"])
+    assert ((upper != lower) == [False, True, False, False, False, False]).all()
     assert names.is_allowed().tolist() == [
         [label != "root" for label in names.labels],
         [label == "root" for label in names.labels],
@@ -48,11 +49,12 @@ def test_relations_are_labels_without_subtypes():
     assert [names.relations[x] if x >= 0 else None for x in treebank.relations] == ["root", "nsubj", None]
 
 
-def test_a_long_word_is_read_at_both_ends():
-    names = Vocabulary.of([(Sentence(["abcxyz"], ["X"], ["_"]), Tree([0], ["root"]))])
-    spelt = names.spelling("abc" + "q" * 90 + "xyz")
-    known = {place: character for character, place in names.character_ids.items()}
-    assert "".join(known.get(place, "?") for place in spelt[1:-1]) == "abc" + "?" * 26 + "xyz"
+def test_words_are_spelt_between_marks_and_long_ones_are_read_at_both_ends():
+    names = Vocabulary.of([(Sentence(["abcxyz", "é"], ["X"] * 2, ["_"] * 2), Tree([0, 1], ["root", "dep"]))])
+    forms = ["", "bé", "\U0001f600a\ud800", "abc" + "q" * 90 + "xyz"]
+    written = ["<>", "<bé>", "<?a?>", "<abc" + "?" * 26 + "xyz>"]
+    spelt = dict(enumerate(["", "?", "<", ">", *names.characters]))
+    assert ["".join(spelt[place] for place in row) for row in names.spellings(forms).tolist()] == written
 
 
 def test_batches_hold_each_word_once_and_spell_it_the_same_everywhere():
@@ -104,7 +106,7 @@ def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
     data.setup("fit")
     assert data.vocabulary.vectors == ["the", "baker"]
     assert data.vector_table().equal(torch.tensor([[1.0, 2, 3], [4, 5, 6]]))
-    assert data.vocabulary.vector_id("The") == 1
+    assert data.vocabulary.vector_numbers(["The"]) == [1]
     with pytest.raises(ValueError, match="data\\.vectors"):
         ParserData(path="sample", vectors=str(Path("no.txt"))).prepare_data()
 

@@ -10,18 +10,18 @@ from lightning_nlp.parser.kernel import Explorer, can_parse, kernel_examples, lo
 from lightning_nlp.parser.oracle import Oracle, by_word
 from lightning_nlp.parser.projectivity import is_projective
 from lightning_nlp.parser.transition_scorer import FEATURE_SETS
-from lightning_nlp.parser.transitions import LEFT, RIGHT, SHIFT
+from lightning_nlp.parser.transitions import LEFT, RIGHT, SHIFT, SWAP
 from tests.parser.test_transitions import all_trees, everywhere, is_tree
 
 HIDDEN, LABELS = 16, 3
 
 
-def explored(trees, chance, seed, number_type=torch.float32):
+def explored(trees, chance, seed, number_type=torch.float32, swap=False):
     """Follows the oracle with scores that are drawn; returns examples and the trees that came of it."""
     torch.manual_seed(seed)
     length = trees.shape[1]
     _, places, children = FEATURE_SETS["full"]
-    library = load_kernel(places, children, HIDDEN, LABELS, True, False)
+    library = load_kernel(places, children, HIDDEN, LABELS, True, swap)
     if library is None or not can_parse(library, number_type):
         pytest.skip("needs a C++ compiler, and for bfloat16 a processor that multiplies it")
     labels = torch.randint(1, LABELS + 1, trees.shape)
@@ -30,7 +30,7 @@ def explored(trees, chance, seed, number_type=torch.float32):
     added = torch.randn((LABELS + 1) * children, HIDDEN).to(number_type)
     explorer = Explorer(table, added, out, chance)
     lengths, allowed = everywhere(trees)[0], torch.ones(2, LABELS, dtype=torch.bool)
-    oracle = Oracle.of(trees, lengths, swap=False)
+    oracle = Oracle.of(trees, lengths, swap)
     examples, heads = kernel_examples(library, oracle, by_word(labels), allowed, lengths, places, children, explorer)
     return examples, heads[:, 1 : length + 1]
 
@@ -54,6 +54,24 @@ def test_whatever_is_done_a_tree_comes_of_it(length, number_type):
         assert examples.legal.gather(1, examples.classes[:, None]).all()
         differs |= not heads.equal(trees)
     assert differs == (length > 1)
+
+
+@pytest.mark.parametrize("length", [3, 4, 5])
+def test_crossing_trees_are_explored_too(length):
+    """With SWAP: other trees come of some, all ways end, and none is longer than the oracle's."""
+    trees = all_trees(length)
+    same = explored(trees, 0.0, 0, swap=True)
+    assert same[1].equal(trees)
+    changed, steps = torch.zeros(len(trees), dtype=torch.bool), []
+    for seed, chance in itertools.product(range(20), (0.2, 0.6, 1.0)):
+        examples, heads = explored(trees, chance, seed, swap=True)
+        assert all(map(is_tree, map(tuple, heads.tolist())))
+        assert examples.legal.gather(1, examples.classes[:, None]).all()
+        changed |= (heads != trees).any(1)
+        steps.append(len(examples.classes))
+    assert changed.all()
+    assert max(steps) <= len(same[0].classes) == 2 * trees.numel() + 2 * (same[0].classes == SWAP).sum()
+    assert 2 * trees.numel() <= min(steps) < max(steps)
 
 
 def legal_moves(stack, buffer):

@@ -172,6 +172,18 @@ def test_the_compiled_oracle_leads_as_torchs_does(kind):
         assert ours.equal(torchs[order])
 
 
+@pytest.mark.parametrize("kind", ["ffn_window", "biaffine"])
+def test_labels_that_training_never_saw_do_not_count(kind):
+    model = build(kind).eval()
+    batch, gold = encode_trees(SENTENCES[:5], TREES[:5], NAMES).__getitems__(list(range(5)))
+    gold.labels[0, 1] = -1
+    assert model.loss(batch, gold).isfinite()
+    if kind == "ffn_window":
+        given = (gold, batch.lengths, batch.types.shape[1] + 2)
+        for examples in (model.scorer.examples(*given), model.scorer.examples_in_torch(*given)):
+            assert (examples.classes == -1).sum() == 1
+
+
 def test_the_table_ahead_is_the_hidden_layer_of_the_paper():
     """Chen & Manning 2014, section 3: one matrix over the vectors of 18 words and 12 labels, set side by side."""
     model = build("ffn")

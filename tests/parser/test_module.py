@@ -52,6 +52,7 @@ def test_it_learns_the_sample_world(trained):
     found = metrics(trained)
     assert found["val/las"] > 85
     assert found["throughput/unit"] == "words/s"
+    assert 0 < found["val/loss"] < 1
 
 
 def test_scores_are_those_of_the_official_scorer(trained, tmp_path):
@@ -178,6 +179,17 @@ def test_tags_that_a_treebank_has_not_are_refused_before_training(tmp_path):
     given = ["--data.path=conllu", f"--data.data_files={{train: {file}}}", "--model.config.xpos_dim=8"]
     with pytest.raises(ValueError, match=r"no XPOS: set model\.config\.xpos_dim to 0"):
         main(["fit", *SAMPLE, *QUIET, *given])
+    given[-1:] = ["--model.config.architecture=biaffine", "--model.config.predict_xpos=true"]
+    with pytest.raises(ValueError, match=r"no XPOS: set model\.config\.predict_xpos to false"):
+        main(["fit", *SAMPLE, *QUIET, *given])
+
+
+def test_going_on_with_another_treebank_is_refused(trained, tmp_path):
+    file = tmp_path / "train.conllu"
+    file.write_text(TREE + "\n\n")
+    given = ["--data.path=conllu", f"--data.data_files={{train: {file}}}", "--ckpt_path"]
+    with pytest.raises(ValueError, match="not those of the data"):
+        main(["fit", *SAMPLE, *QUIET, *given, str(trained / "checkpoints/last.ckpt")])
 
 
 @pytest.mark.parametrize("architecture", ["ffn", "biaffine"])

@@ -43,4 +43,5 @@ def test_groups_by_length_hold_every_sentence_once():
     sources = [" ".join(["w"] * length) for length in (1, 5, 6, 10, 31, 80)]
     rows = by_length(Scored(sources, REFERENCES * 2, HYPOTHESES * 2))
     assert [(name, count) for name, count, *_ in rows] == [("1–5", 2), ("6–10", 2), ("31–50", 1), ("over 50", 1)]
-    assert by_length(Scored(["我喜欢书我喜欢书", "书"], ["a", "b"], ["a", "b"]))[1][:2] == ("6–10", 1)
+    unspaced = Scored(["我喜欢书我喜欢书", "书", "我 们"], ["a", "b", "c"], ["a", "b", "c"])
+    assert by_length(unspaced)[1][:2] == ("6–10", 1)

@@ -71,9 +71,12 @@ def drop(factors, states, *_):
 
 
 @pytest.mark.parametrize("attention", ["general", "dot"])
-@pytest.mark.parametrize("tied", [True, False])
-def test_compiled_loop_equals_step_by_step(attention, tied, monkeypatch):
-    """Attentional states, weights of attention and the gradients of all parameters, with dropout that is the same."""
+@pytest.mark.parametrize(("tied", "rounded"), [(True, False), (False, False), (True, True)])
+def test_compiled_loop_equals_step_by_step(attention, tied, rounded, monkeypatch):
+    """Attentional states, weights of attention and the gradients of all parameters, with dropout that is the same.
+
+    In bfloat16, two digits of it.
+    """
     if load_loop() is None:
         pytest.skip("no C++ compiler")
     model = build("fed", attention=attention, tied=tied, dim=16, dropout=0.4).train()
@@ -90,12 +93,17 @@ def test_compiled_loop_equals_step_by_step(attention, tied, monkeypatch):
         factors = iter([torch.ones_like(model.target_vectors(batch.read)), *steps])
         monkeypatch.setattr("lightning_nlp.seq2seq.decoder.dropout", partial(drop, factors))
         model.zero_grad()
-        output = model(batch)
-        model.logits(output.last_hidden_state).square().mean().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=compiled and rounded):
+            output = model(batch)
+            loss = model.logits(output.last_hidden_state).float().square().mean()
+        loss.backward()
         gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
         found.append({"states": output.last_hidden_state, "weights": output.attentions[0], **gradients})
     for name, expected in found[1].items():
-        torch.testing.assert_close(found[0][name], expected, rtol=1e-4, atol=1e-6, msg=name)
+        if rounded:
+            assert (found[0][name] - expected).norm() < 0.03 * expected.norm(), name
+        else:
+            torch.testing.assert_close(found[0][name], expected, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -253,7 +261,8 @@ def test_an_unknown_token_is_copied_from_where_the_decoder_looks():
 
 def test_unknown_characters_survive_bytes():
     model = build(pieces="words")
-    assert len(model.translate(["日本 🙂 " * 3, "x" * 500, " ", ""])) == 4
+    found = model.translate(["日本 🙂 " * 3, "x" * 500, " \t", ""])
+    assert found[2:] == ["", ""]
 
 
 def test_an_impossible_config_is_refused():

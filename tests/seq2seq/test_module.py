@@ -68,6 +68,15 @@ def test_training_begins_with_the_frequencies_of_the_data(tmp_path, monkeypatch)
     torch.testing.assert_close(model.output_bias.softmax(0), expected / expected.sum())
 
 
+def test_going_on_with_another_bitext_is_refused(trained, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("other words\n" * 20)
+    files = f"{{train: {{src: {tmp_path / 'a'}, tgt: {tmp_path / 'b'}}}}}"
+    given = ["--data.path=bitext", f"--data.data_files={files}", "--data.vocab_size=30", "--ckpt_path"]
+    with pytest.raises(ValueError, match="not those of the data"):
+        main(["fit", *SAMPLE, *QUIET, *given, str(trained / "checkpoints/last.ckpt")])
+
+
 def test_it_reads_the_source(trained):
     """With sources of other sentences a translator that only knows the language well would score the same."""
     texts, references = [row["source"] for row in TEST], [row["target"] for row in TEST]
