@@ -105,11 +105,15 @@ class Block:
         lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
         if any(length != len(self.places) for length in lengths):
             raise ValueError(f"The sentence has {len(self.places)} words, but the columns to write have {lengths}.")
-        lines, fields = self.lines.copy(), self.fields.copy()
+        fields = self.fields.copy()
         fields[HEAD::STRIDE], fields[DEPREL::STRIDE] = map(str, heads), deprels
         if upos is not None:
             fields[UPOS::STRIDE] = upos
-        for place, row in zip(self.places, "\t".join(fields).split(NEXT_ROW)):
+        rows, comments = "\t".join(fields).replace(NEXT_ROW, "\n"), len(self.lines) - len(self.places)
+        if self.places == range(comments, len(self.lines)):
+            return "\n".join([*self.lines[:comments], rows])
+        lines = self.lines.copy()
+        for place, row in zip(self.places, rows.split("\n")):
             lines[place] = row
         return "\n".join(lines)
 

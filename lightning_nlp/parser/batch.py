@@ -71,9 +71,9 @@ class Encoded:
         numbers = np.asarray(sentences, np.int64)
         lengths = self.lengths[numbers]
         places, is_word = self.places(numbers)
-        types, inverse = np.unique(self.types[places[is_word]], return_inverse=True)
-        numbered = np.zeros(places.shape, np.int64)
-        numbered[is_word] = inverse + 1
+        words, is_used = self.spread(self.types, places, is_word), np.zeros(max(1, len(self.forms)), np.bool_)
+        is_used[words[is_word]] = True
+        types, numbered = np.flatnonzero(is_used), np.where(is_word, is_used.cumsum()[words], 0)
         spelling = self.characters[types]
         width = int((spelling != NOTHING).sum(1).max(initial=1))
         first = ((1, 0), (0, 0))  # padding is the first type

@@ -8,10 +8,12 @@ from typing import Any, ClassVar, Literal
 
 from jsonargparse import lazy_instance
 from pytorch_lightning.cli import OptimizerCallable
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 from torch.optim import Adam
 
 from lightning_nlp.data.dictionary import look_up
+from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.tokenizers import tokenizer_from_json, tokenizer_to_json
 from lightning_nlp.seq2seq.batch import Batch
 from lightning_nlp.seq2seq.config import Seq2SeqConfig
@@ -196,6 +198,11 @@ class Seq2Seq(PerToken):
             return
         sources, references = (side[:DRAWN_FROM] for side in self.data.texts("validation"))
         translation_page(self.model.eval(), sources, references, self.search, run_folder(self.trainer))
+
+    def on_predict_start(self) -> None:
+        """Warns of lists that are nowhere written."""
+        if self.data.n_best > 1 and self.data.predict_file == STDIN:
+            rank_zero_warn("data.n_best: standard output has no place for lists; name a file to get them beside it.")
 
     def predict_step(self, batch: list[tuple[int, str]], batch_idx: int) -> list[tuple[int, str, str, str]]:
         """Returns the best translation of each line, its score, and a list of the best with theirs."""

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +31,8 @@ class PredictionWriter(Callback):
         self.folder = run_folder(trainer) / "predictions"
         if self.source == STDIN:
             self.stream: TextIO = sys.stdout
+            if isinstance(self.stream, TextIOWrapper):
+                self.stream.reconfigure(encoding="utf8")  # as the input is read, whatever the terminal's
         else:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.stream = self._part(trainer.global_rank).open("w", encoding="utf8")

@@ -126,7 +126,9 @@ def test_predict_reads_standard_input(trained, tmp_path, monkeypatch, capfd):
     found = predict(trained, file)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes())))
     capfd.readouterr()
-    main(["predict", "-c", str(trained / "config.yaml"), "--ckpt_path", "best", *QUIET, "--data.predict_file", "-"])
+    given = ["-c", str(trained / "config.yaml"), "--ckpt_path", "best", *QUIET, "--data.predict_file", "-"]
+    with pytest.warns(UserWarning, match="standard output has no place for lists"):
+        main(["predict", *given, "--data.n_best=2"])
     assert capfd.readouterr().out.splitlines() == found
 
 
