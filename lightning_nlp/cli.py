@@ -272,11 +272,14 @@ class NLPCLI(LightningCLI):
         return arguments
 
     def before_predict(self) -> None:
-        """Keeps Python from searching the model and all libraries for garbage again and again while it reads."""
+        """Keeps Python from searching for garbage every few sentences, in the model and all libraries too."""
+        self.garbage_threshold = gc.get_threshold()
         gc.freeze()
+        gc.set_threshold(100_000)
 
     def after_predict(self) -> None:
         """Takes that back: a program that calls `main` goes on."""
+        gc.set_threshold(*self.garbage_threshold)
         gc.unfreeze()
 
     def after_fit(self) -> None:

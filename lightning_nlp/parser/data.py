@@ -26,7 +26,7 @@ from lightning_nlp.parser.vocabulary import Sentence, Tree, Vocabulary
 
 VOCABULARY, VECTORS, CROSSING = "vocabulary.json", "vectors.npy", "crossing.json"
 FORM, XPOS = 1, 4
-PREDICTED_TOGETHER = 1024  # sentences
+PREDICTED_TOGETHER = 512  # sentences, whose strings stay in the processor's cache
 
 
 class ParserData(SourcedData):

@@ -20,13 +20,15 @@ template <class T>
 struct Weights {
     const T* words;          // [batch, width, PLACES, HIDDEN]
     const T* labels;         // [LABELS + 1, CHILDREN, HIDDEN]
+    const float* bias;       // [HIDDEN]
     const T* out;            // [HIDDEN / PAIR, WIDTH, PAIR]
-    const float* bias;       // [WIDTH]
+    const float* out_bias;   // [WIDTH]
     float barred[3][WIDTH];  // 0 or minus infinity for each class: ARCS, LAST_ARC, NO_ARC
 
     // `allowed` [2, LABELS] tells labels of arcs from a word, and from the root.
-    Weights(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed)
-        : words(words), labels(labels), out(out), bias(bias) {
+    Weights(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,
+            const uint8_t* allowed)
+        : words(words), labels(labels), bias(bias), out(out), out_bias(out_bias) {
         std::fill(&barred[0][0], &barred[0][0] + 3 * WIDTH, NEVER);
         for (auto& state : barred) state[SHIFT_] = state[SWAP_] = 0.f;
         for (int label = 0; label < LABELS; label++) {
@@ -123,12 +125,12 @@ struct Parser {
             row[PLACES + child] = weights.labels + (state.child_label(places, child) * CHILDREN + child) * HIDDEN;
         int unit = 0;
         for (; unit + LANES <= HIDDEN; unit += LANES) {
-            vec sum = {};
+            vec sum = load(weights.bias + unit);
             for (const T* of : row) sum += load(of + unit);
             store(hidden + unit, sum > 0.f ? sum : vec{});
         }
         for (; unit < HIDDEN; unit++) {
-            float sum = 0;
+            float sum = weights.bias[unit];
             for (const T* of : row) sum += load_one(of + unit);
             store_one(hidden + unit, std::max(sum, 0.f));
         }
@@ -137,7 +139,7 @@ struct Parser {
     // Scores all classes, bars what is not legal, and returns the best.
     int best_class() {
         vec sum[WIDTH / LANES];
-        for (int c = 0; c < WIDTH / LANES; c++) sum[c] = load(weights.bias + LANES * c);
+        for (int c = 0; c < WIDTH / LANES; c++) sum[c] = load(weights.out_bias + LANES * c);
         for (int unit = 0; unit < HIDDEN; unit += PAIR<T>) {
             const T* row = weights.out + (long)unit * WIDTH;
             for (int c = 0; c < WIDTH / LANES; c++)
@@ -179,10 +181,10 @@ struct Parser {
 };
 
 template <class T>
-static void parse(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed,
-                  const int64_t* lengths, long batch, long width, long threads, int64_t* heads, int64_t* found,
-                  float* scores) {
-    const Weights<T> weights(words, labels, out, bias, allowed);
+static void parse(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,
+                  const uint8_t* allowed, const int64_t* lengths, long batch, long width, long threads, int64_t* heads,
+                  int64_t* found, float* scores) {
+    const Weights<T> weights(words, labels, bias, out, out_bias, allowed);
     run_parts(batch, threads, [&](long b) {
         const State state(lengths[b], width - 1, heads + b * width, found + b * width);
         Parser<T>{weights, words + b * width * PLACES * HIDDEN, state, scores + b * width}.run();
@@ -192,10 +194,10 @@ static void parse(const T* words, const T* labels, const T* out, const float* bi
 // Parse all sentences. `heads`, `labels` (plus 1, 0 for none) and `scores` have `width` places a sentence, by word: the
 // root is place 0 and the last place stands for no word; labels must come as zeros.
 #define PARSE(NAME, T)                                                                                                \
-    extern "C" void NAME(const T* words, const T* labels, const T* out, const float* bias, const uint8_t* allowed,    \
-                         const int64_t* lengths, int64_t* heads, int64_t* found, float* scores, long batch,           \
-                         long width, long threads) {                                                                  \
-        parse(words, labels, out, bias, allowed, lengths, batch, width, threads, heads, found, scores);               \
+    extern "C" void NAME(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,     \
+                         const uint8_t* allowed, const int64_t* lengths, int64_t* heads, int64_t* found,              \
+                         float* scores, long batch, long width, long threads) {                                       \
+        parse(words, labels, bias, out, out_bias, allowed, lengths, batch, width, threads, heads, found, scores);     \
     }
 PARSE(float32_parse, float)
 #if defined(__AVX512BF16__) && HIDDEN % 16 == 0
@@ -395,7 +397,7 @@ extern "C" void follow(int64_t* heads, const int64_t* labels, const int64_t* ord
                        const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,
                        int64_t* label_rows, int64_t* classes, uint8_t* legal, long batch, long width, long threads) {
     static const uint8_t none[2 * LABELS] = {};
-    const Weights<float> weights(nullptr, nullptr, nullptr, nullptr, none);
+    const Weights<float> weights(nullptr, nullptr, nullptr, nullptr, nullptr, none);
     follow_all<float>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal, batch,
                       width, threads, {&weights, nullptr, 0.f, 0});
 }
@@ -404,9 +406,9 @@ extern "C" void follow(int64_t* heads, const int64_t* labels, const int64_t* ord
     extern "C" void NAME(int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,       \
                          const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,               \
                          int64_t* label_rows, int64_t* classes, uint8_t* legal, const T* words, const T* added,       \
-                         const T* out, const float* bias, long batch, long width, long seed, float chance,            \
-                         long threads) {                                                                              \
-        const Weights<T> weights(words, added, out, bias, allowed);                                                   \
+                         const float* bias, const T* out, const float* out_bias, long batch, long width, long seed,   \
+                         float chance, long threads) {                                                                \
+        const Weights<T> weights(words, added, bias, out, out_bias, allowed);                                         \
         follow_all<T>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal,     \
                       batch, width, threads, {&weights, words, chance, (uint64_t)seed});                              \
     }

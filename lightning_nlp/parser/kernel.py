@@ -30,6 +30,7 @@ def kernel_decisions(
     library: ctypes.CDLL,
     tables: Iterable[Float[Tensor, "sentences words places hidden"]],
     labels: Float[Tensor, "entries hidden"] | None,
+    bias: Float[Tensor, "hidden"],
     out: torch.nn.Linear,
     number_type: torch.dtype,
     allowed: Bool[Tensor, "two labels"],
@@ -43,6 +44,7 @@ def kernel_decisions(
         tables: what each word adds to the hidden layer at each place, of some sentences after the others: root, words
             and nothing, as many as the longest of these sentences has.
         labels: likewise what the labels of children add; None where they are not looked at.
+        bias: of the hidden layer.
         out: the layer from hidden units to classes.
         number_type: of tables and labels, one for which `can_parse`.
         allowed: labels of arcs from a word, and from the root.
@@ -54,7 +56,7 @@ def kernel_decisions(
     """
     whole_heads, whole_labels = torch.zeros(2, len(lengths), longest, dtype=torch.long)
     whole = Decisions(whole_heads, whole_labels, torch.zeros(len(lengths), longest, dtype=torch.float32))
-    weights = _out_weights(out, number_type)
+    weights = _weights(bias, out, number_type)
     allowed, lengths = allowed.contiguous(), lengths.contiguous()
     begin = 0
     for table in tables:
@@ -74,12 +76,12 @@ def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:
     return hasattr(library, typed("parse", number_type))
 
 
-def _out_weights(out: torch.nn.Linear, number_type: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Lays out weights and bias as the loop reads them, in bfloat16 the weights of two units side by side."""
+def _weights(bias: Tensor, out: torch.nn.Linear, number_type: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Lays out weights and biases as the loop reads them, in bfloat16 the weights of two units side by side."""
     spare, pair = -out.out_features % LANES, 2 if number_type == torch.bfloat16 else 1
     weights = pad(out.weight.detach().T, (0, spare)).to(number_type)
     weights = weights.view(-1, pair, weights.shape[1]).transpose(1, 2).contiguous()
-    return weights, pad(out.bias.detach(), (0, spare)).float()
+    return bias.detach().float().contiguous(), weights, pad(out.bias.detach(), (0, spare)).float()
 
 
 class Examples(NamedTuple):
@@ -100,12 +102,14 @@ class Explorer(NamedTuple):
     Attributes:
         table: what each word adds to the hidden layer at each place.
         labels: likewise what the labels of children add; None where they are not looked at.
+        bias: of the hidden layer.
         out: the layer from hidden units to classes.
         chance: how often it does what it takes for the best.
     """
 
     table: Float[Tensor, "rows hidden"]
     labels: Float[Tensor, "entries hidden"] | None
+    bias: Float[Tensor, "hidden"]
     out: torch.nn.Linear
     chance: float
 
@@ -152,8 +156,8 @@ def kernel_examples(
     if explorer is None:
         call(library, "follow", (*given, begins, *found), sizes)
     else:
-        table, added, out, chance = explorer
-        weights = (table.contiguous(), added, *_out_weights(out, table.dtype))
+        table, added, bias, out, chance = explorer
+        weights = (table.contiguous(), added, *_weights(bias, out, table.dtype))
         seed = int(torch.randint(2**62, ()))
         call(library, typed("explore", table.dtype), (*given, begins, *found, *weights), (*sizes, seed), [chance])
         if oracle.order is not None:

@@ -110,7 +110,8 @@ class TransitionScorer(nn.Module):
         self.exploration = config.exploration
         self.labelled, self.dropout, self.width = config.labelled, config.dropout, config.scorer_dim
         self.nothing = nn.Parameter(torch.zeros(dim))
-        self.words = nn.Linear(dim, self.places * self.width)
+        self.words = nn.Linear(dim, self.places * self.width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(self.width))
         if self.child_places:
             self.label = nn.Embedding(self.labels + 1, config.label_dim, padding_idx=0)
             self.arcs = nn.Linear(config.label_dim, self.child_places * self.width, bias=False)
@@ -152,7 +153,7 @@ class TransitionScorer(nn.Module):
 
     def scores(self, table: Float[Tensor, "rows hidden"], rows: Features) -> Float[Tensor, "states classes"]:
         """Returns the score of each class in each state."""
-        hidden = embedding_bag(rows.words, table, mode="sum")
+        hidden = self.bias + embedding_bag(rows.words, table, mode="sum")
         if self.child_places:
             hidden = hidden + embedding_bag(rows.labels, self.label_table(), mode="sum")
         return self.out(dropout(hidden.relu(), self.dropout, self.training))
@@ -202,7 +203,7 @@ class TransitionScorer(nn.Module):
         if table is not None and self.exploration and self.training:
             table = table if can_parse(library, table.dtype) else table.float()
             labels = self.label_table().to(table) if self.child_places else None
-            explorer = Explorer(table, labels, self.out, self.exploration)
+            explorer = Explorer(table, labels, self.bias, self.out, self.exploration)
         oracle, by = Oracle.of(gold.heads, lengths, self.swap), by_word(gold.labels + 1)
         found, _ = kernel_examples(library, oracle, by, self.allowed, lengths, self.places, self.child_places, explorer)
         return found
@@ -234,7 +235,7 @@ class TransitionScorer(nn.Module):
         number_type = self.words(states[:0]).dtype  # that of the states, or what autocast makes of it
         if library and can_parse(library, number_type):
             labels = self.label_table() if self.child_places else None
-            given = (labels, self.out, number_type, self.allowed, lengths, states.shape[1] - 1)
+            given = (labels, self.bias, self.out, number_type, self.allowed, lengths, states.shape[1] - 1)
             found = kernel_decisions(library, self.tables(states, lengths), *given)
         else:
             found = self.decide_in_torch(self.table(states), lengths, states.shape[1] + 1)

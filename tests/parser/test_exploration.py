@@ -28,7 +28,7 @@ def explored(trees, chance, seed, number_type=torch.float32, swap=False):
     out = torch.nn.Linear(HIDDEN, 2 + 2 * LABELS)
     table = torch.randn(len(trees) * (length + 2) * places, HIDDEN).to(number_type)
     added = torch.randn((LABELS + 1) * children, HIDDEN).to(number_type)
-    explorer = Explorer(table, added, out, chance)
+    explorer = Explorer(table, added, torch.randn(HIDDEN), out, chance)
     lengths, allowed = everywhere(trees)[0], torch.ones(2, LABELS, dtype=torch.bool)
     oracle = Oracle.of(trees, lengths, swap)
     examples, heads = kernel_examples(library, oracle, by_word(labels), allowed, lengths, places, children, explorer)

@@ -195,7 +195,7 @@ def test_the_table_ahead_is_the_hidden_layer_of_the_paper():
     labels = scorer.label.weight[rows.labels // 12].flatten(1)
     of_words = scorer.words.weight.view(18, 16, -1).transpose(0, 1).flatten(1)
     of_labels = scorer.arcs.weight.view(12, 16, -1).transpose(0, 1).flatten(1)
-    hidden = words @ of_words.T + labels @ of_labels.T + scorer.words.bias.view(18, 16).sum(0)
+    hidden = words @ of_words.T + labels @ of_labels.T + scorer.bias
     torch.testing.assert_close(found, scorer.out(hidden.relu()))
 
 
