@@ -18,7 +18,6 @@ static const float NEVER = -std::numeric_limits<float>::infinity();
 
 template <class T>
 struct Weights {
-    const T* words;          // [batch, width, PLACES, HIDDEN]
     const T* labels;         // [LABELS + 1, CHILDREN, HIDDEN]
     const float* bias;       // [HIDDEN]
     const T* out;            // [HIDDEN / PAIR, WIDTH, PAIR]
@@ -26,9 +25,8 @@ struct Weights {
     float barred[3][WIDTH];  // 0 or minus infinity for each class: ARCS, LAST_ARC, NO_ARC
 
     // `allowed` [2, LABELS] tells labels of arcs from a word, and from the root.
-    Weights(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,
-            const uint8_t* allowed)
-        : words(words), labels(labels), bias(bias), out(out), out_bias(out_bias) {
+    Weights(const T* labels, const float* bias, const T* out, const float* out_bias, const uint8_t* allowed)
+        : labels(labels), bias(bias), out(out), out_bias(out_bias) {
         std::fill(&barred[0][0], &barred[0][0] + 3 * WIDTH, NEVER);
         for (auto& state : barred) state[SHIFT_] = state[SWAP_] = 0.f;
         for (int label = 0; label < LABELS; label++) {
@@ -38,7 +36,7 @@ struct Weights {
     }
 };
 
-// Where the parser of a sentence is; as in transitions.py, with arrays of `nothing + 1` places by word.
+// Where the parser of a sentence is; as in transitions.py, with arrays by word, the last of which is `nothing`.
 struct State {
     int nothing;
     int64_t *heads, *labels;                                  // labels plus 1, 0 for none
@@ -110,7 +108,8 @@ struct State {
 template <class T>
 struct Parser {
     const Weights<T>& weights;
-    const T* words;  // [width, PLACES, HIDDEN]
+    const T* table;  // [nothing + 1, stride], of which PLACES * HIDDEN numbers count
+    long stride;
     State state;
     float* scores;  // [nothing + 1]
     alignas(64) T hidden[HIDDEN];
@@ -120,7 +119,7 @@ struct Parser {
         const State::Places places = state.places();
         const T* row[PLACES + CHILDREN];
         for (int place = 0; place < PLACES; place++)
-            row[place] = words + ((long)places.word[place] * PLACES + place) * HIDDEN;
+            row[place] = table + places.word[place] * stride + place * HIDDEN;
         for (int child = 0; child < CHILDREN; child++)
             row[PLACES + child] = weights.labels + (state.child_label(places, child) * CHILDREN + child) * HIDDEN;
         int unit = 0;
@@ -180,24 +179,55 @@ struct Parser {
     }
 };
 
+// What each word adds to the hidden layer at each place, of one sentence at a time, which stays in the cache.
 template <class T>
-static void parse(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,
-                  const uint8_t* allowed, const int64_t* lengths, long batch, long width, long threads, int64_t* heads,
-                  int64_t* found, float* scores) {
-    const Weights<T> weights(words, labels, bias, out, out_bias, allowed);
+struct Table {
+    static constexpr long STRIDE = (PLACES * HIDDEN + 4 * LANES - 1) / (4 * LANES) * 4 * LANES;
+    const Packed<T> weights;
+    const T* nothing;
+    const long dim;
+
+    Table(const T* words, const T* nothing, long dim, long threads)
+        : weights(packed_columns(words, dim, PLACES * HIDDEN, 1, dim, threads)), nothing(nothing), dim(dim) {}
+
+    // Of states [rows, dim] and of nothing after them.
+    std::vector<T> of(const T* states, long rows) const {
+        std::vector<T> words(states, states + rows * dim), table((rows + 1) * STRIDE);
+        words.insert(words.end(), nothing, nothing + dim);
+        for (long block = 0; block < STRIDE; block += 4 * LANES)
+            in_groups(0, rows + 1, [&](auto count, long row) {
+                constexpr int R = decltype(count)::value;
+                vec sums[R][4] = {};
+                multiply<T, R>(words.data() + row * dim, dim, weights.get() + block * dim, dim, sums);
+                for (int r = 0; r < R; r++)
+                    for (int j = 0; j < 4; j++) store(table.data() + (row + r) * STRIDE + block + j * LANES, sums[r][j]);
+            });
+        return table;
+    }
+};
+
+// Parses all sentences. `states` [batch, width, dim] are those of root and words, `words` [PLACES * HIDDEN, dim] are
+// weights. Heads, labels (plus 1, 0 for none) and scores have `width + 1` places a sentence, by word, the root first;
+// labels must come as zeros.
+template <class T>
+static void parse(const T* states, const T* words, const T* nothing, const Weights<T>& weights, const int64_t* lengths,
+                  int64_t* heads, int64_t* labels, float* scores, long batch, long width, long dim, long threads) {
+    const Table<T> tables(words, nothing, dim, threads);
     run_parts(batch, threads, [&](long b) {
-        const State state(lengths[b], width - 1, heads + b * width, found + b * width);
-        Parser<T>{weights, words + b * width * PLACES * HIDDEN, state, scores + b * width}.run();
+        const auto table = tables.of(states + b * width * dim, lengths[b] + 1);
+        const long at = b * (width + 1);
+        const State state(lengths[b], lengths[b] + 1, heads + at, labels + at);
+        Parser<T>{weights, table.data(), tables.STRIDE, state, scores + at}.run();
     });
 }
 
-// Parse all sentences. `heads`, `labels` (plus 1, 0 for none) and `scores` have `width` places a sentence, by word: the
-// root is place 0 and the last place stands for no word; labels must come as zeros.
 #define PARSE(NAME, T)                                                                                                \
-    extern "C" void NAME(const T* words, const T* labels, const float* bias, const T* out, const float* out_bias,     \
-                         const uint8_t* allowed, const int64_t* lengths, int64_t* heads, int64_t* found,              \
-                         float* scores, long batch, long width, long threads) {                                       \
-        parse(words, labels, bias, out, out_bias, allowed, lengths, batch, width, threads, heads, found, scores);     \
+    extern "C" void NAME(const T* states, const T* words, const T* nothing, const T* labels, const float* bias,       \
+                         const T* out, const float* out_bias, const uint8_t* allowed, const int64_t* lengths,         \
+                         int64_t* heads, int64_t* found, float* scores, long batch, long width, long dim,             \
+                         long threads) {                                                                              \
+        parse(states, words, nothing, Weights<T>(labels, bias, out, out_bias, allowed), lengths, heads, found,        \
+              scores, batch, width, dim, threads);                                                                    \
     }
 PARSE(float32_parse, float)
 #if defined(__AVX512BF16__) && HIDDEN % 16 == 0
@@ -331,7 +361,7 @@ struct Random {
 template <class T>
 struct Exploration {
     const Weights<T>* weights;
-    const T* words;
+    const T* table;  // [batch, width, PLACES, HIDDEN]
     float chance;
     uint64_t seed;
 };
@@ -350,8 +380,8 @@ static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* ord
         std::vector<int64_t> found(width, nothing), given(width, 0);
         const long at = b * width;
         State start(lengths[b], nothing, found.data(), given.data());
-        const T* words = exploration.words ? exploration.words + at * PLACES * HIDDEN : nullptr;
-        Parser<T> parser{*exploration.weights, words, start, nullptr};
+        const T* table = exploration.table ? exploration.table + at * PLACES * HIDDEN : nullptr;
+        Parser<T> parser{*exploration.weights, table, PLACES * HIDDEN, start, nullptr};
         State& state = parser.state;
         Oracle oracle(heads + at, order ? order + at : nullptr, order ? component + at : nullptr, lengths[b], nothing);
         Random random{exploration.seed + b};
@@ -397,7 +427,7 @@ extern "C" void follow(int64_t* heads, const int64_t* labels, const int64_t* ord
                        const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,
                        int64_t* label_rows, int64_t* classes, uint8_t* legal, long batch, long width, long threads) {
     static const uint8_t none[2 * LABELS] = {};
-    const Weights<float> weights(nullptr, nullptr, nullptr, nullptr, nullptr, none);
+    const Weights<float> weights(nullptr, nullptr, nullptr, nullptr, none);
     follow_all<float>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal, batch,
                       width, threads, {&weights, nullptr, 0.f, 0});
 }
@@ -405,12 +435,12 @@ extern "C" void follow(int64_t* heads, const int64_t* labels, const int64_t* ord
 #define EXPLORE(NAME, T)                                                                                              \
     extern "C" void NAME(int64_t* heads, const int64_t* labels, const int64_t* order, const int64_t* component,       \
                          const uint8_t* allowed, const int64_t* lengths, int64_t* steps, int64_t* rows,               \
-                         int64_t* label_rows, int64_t* classes, uint8_t* legal, const T* words, const T* added,       \
+                         int64_t* label_rows, int64_t* classes, uint8_t* legal, const T* table, const T* added,       \
                          const float* bias, const T* out, const float* out_bias, long batch, long width, long seed,   \
                          float chance, long threads) {                                                                \
-        const Weights<T> weights(words, added, bias, out, out_bias, allowed);                                         \
+        const Weights<T> weights(added, bias, out, out_bias, allowed);                                                \
         follow_all<T>(heads, labels, order, component, allowed, lengths, steps, rows, label_rows, classes, legal,     \
-                      batch, width, threads, {&weights, words, chance, (uint64_t)seed});                              \
+                      batch, width, threads, {&weights, table, chance, (uint64_t)seed});                              \
     }
 EXPLORE(float32_explore, float)
 #if defined(__AVX512BF16__) && HIDDEN % 16 == 0

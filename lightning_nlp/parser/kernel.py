@@ -1,7 +1,6 @@
 """The compiled loops of parsing and of the oracle, `kernel.cpp`: as `TransitionScorer` in torch, in less time."""
 
 import ctypes
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -28,47 +27,41 @@ def load_kernel(places: int, children: int, hidden: int, labels: int, labelled: 
 
 def kernel_decisions(
     library: ctypes.CDLL,
-    tables: Iterable[Float[Tensor, "sentences words places hidden"]],
+    states: Float[Tensor, "batch words dim"],
+    words: Float[Tensor, "places_hidden dim"],
+    nothing: Float[Tensor, "dim"],
     labels: Float[Tensor, "entries hidden"] | None,
     bias: Float[Tensor, "hidden"],
     out: torch.nn.Linear,
     number_type: torch.dtype,
     allowed: Bool[Tensor, "two labels"],
     lengths: Int[Tensor, "batch"],
-    longest: int,
 ) -> Decisions:
     """Parses a batch.
 
     Args:
         library: as from `load_kernel`.
-        tables: what each word adds to the hidden layer at each place, of some sentences after the others: root, words
-            and nothing, as many as the longest of these sentences has.
-        labels: likewise what the labels of children add; None where they are not looked at.
+        states: of root and words.
+        words: weights from a word at each place to the hidden layer.
+        nothing: what stands for the state of a word that is not there.
+        labels: what the labels of children add to the hidden layer; None where they are not looked at.
         bias: of the hidden layer.
         out: the layer from hidden units to classes.
-        number_type: of tables and labels, one for which `can_parse`.
+        number_type: to compute in, one for which `can_parse`.
         allowed: labels of arcs from a word, and from the root.
         lengths: words of each sentence.
-        longest: words that the result has room for.
 
     Returns:
         Decisions; labels from 1, 0 where there is none.
     """
-    whole_heads, whole_labels = torch.zeros(2, len(lengths), longest, dtype=torch.long)
-    whole = Decisions(whole_heads, whole_labels, torch.zeros(len(lengths), longest, dtype=torch.float32))
-    weights = _weights(bias, out, number_type)
-    allowed, lengths = allowed.contiguous(), lengths.contiguous()
-    begin = 0
-    for table in tables:
-        end, width = begin + len(table), table.shape[1]
-        heads = torch.full((len(table), width), width - 1)
-        found = heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32)
-        given = (table.contiguous(), labels, *weights, allowed, lengths[begin:end])
-        call(library, typed("parse", table.dtype), (*given, *found), heads.shape)
-        for result, part in zip(whole, found):
-            result[begin:end, : width - 2] = part[:, 1:-1]
-        begin = end
-    return whole
+    batch, width, dim = states.shape
+    tensors = (states, words, nothing, labels)
+    given = (None if part is None else part.to(number_type).contiguous() for part in tensors)
+    rest = (*_weights(bias, out, number_type), allowed.contiguous(), lengths.contiguous())
+    heads = torch.zeros(batch, width + 1, dtype=torch.long)
+    found = Decisions(heads, torch.zeros_like(heads), torch.zeros(heads.shape, dtype=torch.float32))
+    call(library, typed("parse", number_type), (*given, *rest, *found), (batch, width, dim))
+    return Decisions(*(part[:, 1:width] for part in found))
 
 
 def can_parse(library: ctypes.CDLL, number_type: torch.dtype) -> bool:

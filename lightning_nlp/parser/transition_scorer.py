@@ -4,7 +4,7 @@ Chen & Manning 2014, "A Fast and Accurate Dependency Parser using Neural Network
 for every word at every place it may take (section 3.2), for the words of the batch instead of the most frequent ones.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,8 +31,6 @@ from lightning_nlp.parser.transitions import (
     initial,
     legal,
 )
-
-TABLE_WORDS = 512  # that a table has when parsing on the CPU
 
 
 class Features(NamedTuple):
@@ -233,22 +231,15 @@ class TransitionScorer(nn.Module):
         """Takes the best legal transition until all trees are complete; on the CPU in a compiled loop."""
         library = load_kernel(*self.numbers) if states.is_cpu else None
         number_type = self.words(states[:0]).dtype  # that of the states, or what autocast makes of it
+        if states.shape[2] % 2:  # bfloat16 is multiplied in pairs
+            number_type = torch.float32
         if library and can_parse(library, number_type):
             labels = self.label_table() if self.child_places else None
-            given = (labels, self.bias, self.out, number_type, self.allowed, lengths, states.shape[1] - 1)
-            found = kernel_decisions(library, self.tables(states, lengths), *given)
+            layers = (self.words.weight, self.nothing, labels, self.bias, self.out)
+            found = kernel_decisions(library, states, *layers, number_type, self.allowed, lengths)
         else:
             found = self.decide_in_torch(self.table(states), lengths, states.shape[1] + 1)
         return found._replace(labels=found.labels - 1 if self.labelled else torch.full_like(found.labels, -1))
-
-    def tables(
-        self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"]
-    ) -> Iterator[Float[Tensor, "sentences words places hidden"]]:
-        """Yields the tables of a few sentences at a time, no wider than these, which stay in the processor's cache."""
-        size = max(1, TABLE_WORDS // states.shape[1])
-        for some, of_some in zip(states.split(size), lengths.split(size)):
-            some = some[:, : int(of_some.max()) + 1]
-            yield self.table(some).view(len(some), -1, self.places, self.width)
 
     @torch.no_grad()
     def decide_in_torch(
