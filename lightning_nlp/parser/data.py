@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, checked, line_blocks, taken_apart
+from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, check, checked, line_blocks, taken_apart
 from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.preparation import file_digest
@@ -79,8 +79,16 @@ class ParserData(SourcedData):
             save_treebank(encode_trees(*self.trees("validation"), vocabulary), folder / "validation.npz")
 
     def blocks(self, split: str) -> list[str]:
-        """Returns the sentence blocks of a split."""
-        return [row["conllu"] for row in self.source.load(split)]
+        """Returns the sentence blocks of a split; those of a Hub or JSON file are checked here.
+
+        Raises:
+            ValueError: a block that is no tree in CoNLL-U.
+        """
+        found = [row["conllu"] for row in self.source.load(split)]
+        if self.source.path not in ("sample", "conllu"):
+            for number, block in enumerate(found, start=1):
+                check(block, f"{split}, row {number}")
+        return found
 
     def trees(self, split: str) -> tuple[list[Sentence], list[Tree]]:
         """Returns the sentences of a split and their trees."""

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,15 @@ def test_a_row_that_is_as_much_too_long_as_the_next_is_too_short_is_refused():
     long, short = "\t".join(["1", *"abcdefghi", "2"]), "\t".join("abcdefghi")
     with pytest.raises(ValueError, match="f, line 1: 11 tab-separated columns"):
         list(sentence_blocks([long, short], "f"))
+
+
+def test_trees_of_other_files_are_checked_too(tmp_path):
+    file = tmp_path / "trees.jsonl"
+    rows = [{"conllu": BLOCK}, {"conllu": "1\ta\t_\t_\t_\t_\t2\tdep\t_\t_\n2\tb\t_\t_\t_\t_\t1\tdep\t_\t_"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = ParserData(path="json", data_files={"train": str(file)})
+    with pytest.raises(ValueError, match="train, row 2, line 1: word 1 is its own ancestor"):
+        data.prepare_data()
 
 
 def test_vectors_enter_the_vocabulary_and_a_missing_file_says_so(tmp_path):
