@@ -100,8 +100,8 @@ static inline void multiply(const T* rows, long stride, const T* packed, long de
                 sums[r][j] = multiply_add(rows + r * stride + k, packed + j * LANES * PAIR<T>, sums[r][j]);
 }
 
-// Calls f(count, row) for groups of rows that are as equal as can be: a row alone would wait for its own sums. `count` is
-// their number as a type.
+// Calls f(count, row) for groups of rows that are as equal as can be: a row alone would wait for its own sums. `count`
+// is their number as a type.
 template <int MOST = ROWS, class F>
 static void in_groups(long from, long to, F&& f) {
     const long rows = to - from, groups = (rows + MOST - 1) / MOST;

@@ -73,7 +73,9 @@ struct State {
                  left_before[first], left_before[second], right_before[first], right_before[second],
                  left[left[first]], left[left[second]], right[right[first]], right[right[second]]}};
     }
-    int64_t child_label(const Places& places, int child) const { return labels[places.word[PLACES - CHILDREN + child]]; }
+    int64_t child_label(const Places& places, int child) const {
+        return labels[places.word[PLACES - CHILDREN + child]];
+    }
 
     // Returns the word that got a head, or nothing.
     int apply(int transition, int label) {
@@ -199,8 +201,9 @@ struct Table {
                 constexpr int R = decltype(count)::value;
                 vec sums[R][4] = {};
                 multiply<T, R>(words.data() + row * dim, dim, weights.get() + block * dim, dim, sums);
+                T* const to = table.data() + row * STRIDE + block;
                 for (int r = 0; r < R; r++)
-                    for (int j = 0; j < 4; j++) store(table.data() + (row + r) * STRIDE + block + j * LANES, sums[r][j]);
+                    for (int j = 0; j < 4; j++) store(to + r * STRIDE + j * LANES, sums[r][j]);
             });
         return table;
     }
