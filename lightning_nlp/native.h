@@ -91,7 +91,8 @@ static inline vec tanh(vec x) {
 
 // Adds to 4 x 16 sums of each row the products of its numbers with weights packed [depth / PAIR, 4, 16, PAIR].
 template <class T, int R>
-static inline void multiply(const T* rows, long stride, const T* packed, long depth, vec (&sums)[R][4]) {
+[[gnu::always_inline]] static inline void multiply(const T* rows, long stride, const T* packed, long depth,
+                                                   vec (&sums)[R][4]) {  // else some R are called: a fifth slower
     for (long k = 0; k < depth; k += PAIR<T>, packed += 4 * LANES * PAIR<T>)
 #pragma GCC unroll 6
         for (int r = 0; r < R; r++)
