@@ -144,7 +144,7 @@ OURS_PARSE = """
 import gc, json, sys, time
 from itertools import islice
 import torch
-from lightning_nlp.data.text_files import read_lines
+from lightning_nlp.data.text_files import read_text
 from lightning_nlp.parser import ParserModel
 from lightning_nlp.parser.data import PREDICTED_TOGETHER, sentence_blocks, sentence_of
 model, source, out, passes = *sys.argv[1:4], int(sys.argv[4])
@@ -155,7 +155,7 @@ seconds = []
 for _ in range(passes):
     began = time.perf_counter()
     with open(out, "w", encoding="utf-8") as target:
-        blocks = sentence_blocks(read_lines(source), source)
+        blocks = sentence_blocks(read_text(source), source)
         while some := list(islice(blocks, PREDICTED_TOGETHER)):
             for block, found in zip(some, parser.parse([sentence_of(block) for block in some])):
                 target.write(block.with_columns(found.heads, found.labels, found.upos) + "\\n\\n")

@@ -6,16 +6,15 @@ A file is its blocks joined by `"\\n\\n"`, with `"\\n\\n"` after the last.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 
-from lightning_nlp.data.text_files import name_of, read_lines
+from lightning_nlp.data.text_files import name_of, read_text
 
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 UPOS, HEAD, DEPREL = 3, 6, 7
-NEXT_ROW = "\t\n\t"  # between two rows, so that their fields and a line end after each row are one list
-STRIDE = len(COLUMNS) + 1
-NUMBERS = [str(number) for number in range(1, 1001)]  # of the words of all but the longest sentences
+STRIDE = len(COLUMNS) - 1  # tabs of a row
+BETWEEN = re.compile(r"\n\n(?=[^\n])")  # blocks
+NEXT_IDS = [f"\n{number}" for number in range(2, 1001)]  # in all but the longest sentences
 OTHER_ID = re.compile(r"(?P<first>[1-9]\d*)-(?P<last>[1-9]\d*)|(?P<before>\d+)\.[1-9]\d*")
 
 
@@ -29,7 +28,7 @@ def read_conllu(file: Path | str, where: str = "") -> Iterator[str]:
     Raises:
         ValueError: the file is not readable as text, see `text_files.read_lines`. Trees are for `check`.
     """
-    return blocks(read_lines(file, where))
+    return blocks(read_text(file, where))
 
 
 def read_trees(file: Path | str, where: str = "") -> Iterator[str]:
@@ -49,47 +48,45 @@ def read_trees(file: Path | str, where: str = "") -> Iterator[str]:
         line += block.count("\n") + 2
 
 
-def blocks(lines: Iterable[str]) -> Iterator[str]:
-    """Yields the sentence blocks in lines of CoNLL-U, standard input for instance.
+def blocks(pieces: Iterable[str]) -> Iterator[str]:
+    """Yields the sentence blocks in the text of CoNLL-U, standard input for instance.
 
     Args:
-        lines: without their line ends.
+        pieces: of the text, whole lines each.
     """
-    return map("\n".join, line_blocks(lines))
-
-
-def line_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
-    """Yields the lines of each sentence block.
-
-    Args:
-        lines: without their line ends.
-    """
-    block: list[str] = []
-    for is_text, some in groupby(lines, bool):
-        if is_text or not any(block):  # the first may have empty lines before it
-            block.extend(some)
-            continue
-        yield [*block, *list(some)[1:]]
-        block = []
-    if any(block):
-        yield block
+    rest = ""
+    for piece in pieces:
+        text = rest + piece
+        body = text.lstrip("\n")
+        parts = BETWEEN.split(body)
+        parts[0] = text[: len(text) - len(body)] + parts[0]  # empty lines before the first block are its own
+        *whole, rest = parts
+        yield from whole
+    last = rest.removesuffix("\n").removesuffix("\n")
+    if last.strip("\n"):
+        yield last
 
 
 class Block:
     """A sentence block taken apart; no tuple, as Lightning would look for tensors among all its strings.
 
     Args:
-        lines: as they stand in the file.
-        places: which of them are syntactic words, leaving out multiword tokens and empty nodes.
-        fields: the ten columns of each word, word after word, with a line end between the words.
+        fields: its text, cut at the tabs of its rows: first the comments and the ID of the first row, then FORM to
+            DEPS, then MISC and the ID of the row below, and so on.
+        rows: which rows are syntactic words, leaving out multiword tokens and empty nodes.
     """
 
-    def __init__(self, lines: list[str], places: Sequence[int], fields: list[str]) -> None:
-        self.lines, self.places, self.fields = lines, places, fields
+    def __init__(self, fields: list[str], rows: Sequence[int]) -> None:
+        self.fields, self.rows = fields, rows
+
+    def __str__(self) -> str:
+        return "\t".join(self.fields)
 
     def column(self, number: int) -> list[str]:
-        """Returns a column of all words."""
-        return self.fields[number::STRIDE]
+        """Returns a column of all words, from FORM to DEPS."""
+        if isinstance(self.rows, range):
+            return self.fields[number::STRIDE]
+        return [self.fields[row * STRIDE + number] for row in self.rows]
 
     def with_columns(self, heads: Sequence[int], deprels: Sequence[str], upos: Sequence[str] | None = None) -> str:
         """Returns the block with HEAD and DEPREL of its words replaced, and all else as it was, byte for byte.
@@ -102,20 +99,18 @@ class Block:
         Raises:
             ValueError: a list has another length than the sentence.
         """
-        lengths = [len(column) for column in (heads, deprels, upos) if column is not None]
-        if any(length != len(self.places) for length in lengths):
-            raise ValueError(f"The sentence has {len(self.places)} words, but the columns to write have {lengths}.")
+        columns = {HEAD: list(map(str, heads)), DEPREL: deprels} | ({} if upos is None else {UPOS: upos})
+        if any(len(column) != len(self.rows) for column in columns.values()):
+            lengths = [len(column) for column in columns.values()]
+            raise ValueError(f"The sentence has {len(self.rows)} words, but the columns to write have {lengths}.")
         fields = self.fields.copy()
-        fields[HEAD::STRIDE], fields[DEPREL::STRIDE] = map(str, heads), deprels
-        if upos is not None:
-            fields[UPOS::STRIDE] = upos
-        rows, comments = "\t".join(fields).replace(NEXT_ROW, "\n"), len(self.lines) - len(self.places)
-        if self.places == range(comments, len(self.lines)):
-            return "\n".join([*self.lines[:comments], rows])
-        lines = self.lines.copy()
-        for place, row in zip(self.places, rows.split("\n")):
-            lines[place] = row
-        return "\n".join(lines)
+        for number, column in columns.items():
+            if isinstance(self.rows, range):
+                fields[number::STRIDE] = column
+            else:
+                for row, value in zip(self.rows, column):
+                    fields[row * STRIDE + number] = value
+        return "\t".join(fields)
 
 
 def taken_apart(block: str) -> Block:
@@ -124,9 +119,51 @@ def taken_apart(block: str) -> Block:
     Args:
         block: a well-formed sentence as `read_conllu` yields it.
     """
-    lines = block.split("\n")
-    places = [place for place, line in enumerate(lines) if line.partition("\t")[0].isdecimal()]
-    return Block(lines, places, NEXT_ROW.join([lines[place] for place in places]).split("\t"))
+    fields, rows = [""], []
+    for number, line in enumerate(block.split("\n")):
+        identifier, *others = [line] if line.startswith("#") else line.split("\t")
+        if identifier.isdecimal():
+            rows.append(len(fields) // STRIDE)
+        fields[-1] += f"\n{identifier}" if number else identifier
+        fields += others
+    return Block(fields, rows)
+
+
+def checked(block: str, where: str, first_line: int = 1) -> Block:
+    """Returns the parts of a sentence that is to be parsed, its tree unseen.
+
+    Args:
+        block: a sentence as `blocks` yields it.
+        where: the option and file it came from.
+        first_line: the line of the file at which it begins.
+
+    Raises:
+        ValueError: as `check_format`.
+    """
+    fields = block.split("\t")
+    *comments, first = fields[0].split("\n")
+    count, others = divmod(len(fields) - 1, STRIDE)
+    is_table = not others and block.count("\n") == len(comments) + count - 1
+    if is_table and all(comment.startswith("#") for comment in comments):
+        next_ids = fields[STRIDE:-1:STRIDE]
+        if first == "1" and count <= len(NEXT_IDS) and all(map(str.endswith, next_ids, NEXT_IDS)):
+            return Block(fields, range(count))
+        if (rows := _rows_of_words([f"\n{first}", *next_ids])) is not None:
+            return Block(fields, rows)
+    check_format(block, where, first_line)
+    return taken_apart(block)
+
+
+def _rows_of_words(next_ids: Sequence[str]) -> list[int] | None:
+    """Returns which rows are words, given what stands before each FORM; None where an ID is wrong or missing."""
+    rows: list[int] = []
+    for row, text in enumerate(next_ids):
+        _, line_end, identifier = text.rpartition("\n")
+        if not line_end or not _may_follow(identifier, len(rows)):
+            return None
+        if identifier.isdecimal():
+            rows.append(row)
+    return rows or None
 
 
 def words(block: str) -> list[list[str]]:
@@ -135,38 +172,14 @@ def words(block: str) -> list[list[str]]:
     Args:
         block: a well-formed sentence as `read_conllu` yields it.
     """
-    fields = taken_apart(block).fields
-    return [fields[place : place + len(COLUMNS)] for place in range(0, len(fields), STRIDE)]
+    rows = (line.split("\t") for line in block.split("\n") if not line.startswith("#"))
+    return [row for row in rows if row[0].isdecimal()]
 
 
 def sent_id(block: str) -> str | None:
     """Returns the name that a sentence block's comments give it."""
     found = re.search(r"^# *sent_id *= *(.*)$", block, re.MULTILINE)
     return found[1].strip() if found else None
-
-
-def checked(lines: list[str], where: str, first_line: int = 1) -> Block:
-    """Returns the parts of a sentence that is to be parsed, its tree unseen.
-
-    Args:
-        lines: of a sentence block.
-        where: the option and file it came from.
-        first_line: the line of the file at which it begins.
-
-    Raises:
-        ValueError: as `check_format`.
-    """
-    comments = 0
-    while comments < len(lines) and lines[comments].startswith("#"):
-        comments += 1
-    count = len(lines) - comments
-    fields = NEXT_ROW.join(lines[comments:]).split("\t")
-    is_regular = len(fields) == STRIDE * count - 1 and fields[len(COLUMNS) :: STRIDE] == ["\n"] * (count - 1)
-    if is_regular and fields[::STRIDE] == NUMBERS[:count]:
-        return Block(lines, range(comments, len(lines)), fields)
-    block = "\n".join(lines)
-    check_format(block, where, first_line)  # tokens of several words and empty nodes, or a fault
-    return taken_apart(block)
 
 
 def check(block: str, where: str, first_line: int = 1) -> None:

@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from lightning_nlp.data.text_files import check_file, checked_lines, read_lines
+from lightning_nlp.data.text_files import check_file, checked_text, lines_in, read_text
 
 STDIN = "-"
 OPTION = "data.predict_file"
@@ -19,7 +20,7 @@ class PredictInput(IterableDataset[tuple[int, str]]):
         source: a file, `.gz` too, or `-` for standard input.
         rank: of this process.
         world_size: number of processes.
-        items: makes items of the input's lines; by default the lines themselves.
+        items: makes items of the input's text, which comes in pieces of whole lines; by default its lines.
 
     Raises:
         ValueError: the file is missing or no text, or several processes would share standard input.
@@ -30,7 +31,7 @@ class PredictInput(IterableDataset[tuple[int, str]]):
         source: str,
         rank: int = 0,
         world_size: int = 1,
-        items: Callable[[Iterable[str]], Iterable[str]] = iter,
+        items: Callable[[Iterable[str]], Iterable[Any]] = lines_in,
     ) -> None:
         if source == STDIN and world_size > 1:
             raise ValueError(f"{OPTION}: standard input has one reader; set trainer.devices to 1, or give a file.")
@@ -41,5 +42,5 @@ class PredictInput(IterableDataset[tuple[int, str]]):
     def __iter__(self) -> Iterator[tuple[int, str]]:
         """Reads the input once; its text is checked on the way."""
         stdin = self.source == STDIN
-        lines = checked_lines(sys.stdin.buffer, "standard input") if stdin else read_lines(self.source, OPTION)
-        yield from islice(enumerate(self.items(lines)), self.rank, None, self.world_size)
+        text = checked_text(sys.stdin.buffer, "standard input") if stdin else read_text(self.source, OPTION)
+        yield from islice(enumerate(self.items(text)), self.rank, None, self.world_size)

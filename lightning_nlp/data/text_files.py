@@ -9,7 +9,7 @@ import csv
 import glob
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -31,8 +31,31 @@ def read_lines(file: Path | str, where: str = "") -> Iterator[str]:
         ValueError: the file is missing, a directory, empty, blank, binary, not UTF-8, cut off, or has a line beyond
             `MAX_LINE` bytes.
     """
+    yield from lines_in(read_text(file, where))
+
+
+def read_text(file: Path | str, where: str = "") -> Iterator[str]:
+    """Yields the text of a UTF-8 file, gzip or plain, in pieces of some megabyte, whole lines each.
+
+    Args:
+        file: the file to read.
+        where: the option that named it, to begin error messages with.
+
+    Raises:
+        ValueError: as `read_lines`.
+    """
     with open_bytes(file, where) as stream:
-        yield from checked_lines(stream, name_of(file, where))
+        yield from checked_text(stream, name_of(file, where))
+
+
+def lines_in(pieces: Iterable[str]) -> Iterator[str]:
+    """Yields the lines in pieces of text, without their line ends.
+
+    Args:
+        pieces: whole lines each.
+    """
+    for piece in pieces:
+        yield from piece.removesuffix("\n").split("\n")
 
 
 def check_text(file: Path | str, where: str = "") -> None:
@@ -46,7 +69,7 @@ def check_text(file: Path | str, where: str = "") -> None:
         ValueError: as `read_lines`.
     """
     with open_bytes(file, where) as stream:
-        for _ in _checked_chunks(stream, name_of(file, where)):
+        for _ in checked_text(stream, name_of(file, where)):
             pass
 
 
@@ -66,8 +89,10 @@ def check_json(file: Path | str, where: str = "") -> None:
         check_text(file, where)
 
 
-def checked_lines(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields the lines of an open stream, standard input for instance, with the checks of `read_lines`.
+def checked_text(stream: BinaryIO, name: str) -> Iterator[str]:
+    """Yields the text of an open stream, standard input for instance, in pieces of whole lines.
+
+    Memory is bounded by the longest line allowed.
 
     Args:
         stream: bytes of UTF-8 text.
@@ -76,8 +101,24 @@ def checked_lines(stream: BinaryIO, name: str) -> Iterator[str]:
     Raises:
         ValueError: as `read_lines`.
     """
-    for chunk in _checked_chunks(stream, name):
-        yield from chunk.removesuffix("\n").split("\n")
+    seen_lines, seen_text, rest = 0, False, b""
+    blocks = iter(lambda: stream.read(BLOCK), b"")
+    for block in blocks:
+        rest = _without_bom(rest + block, name) if not seen_lines else rest + block
+        _refuse_giant_line(rest, blocks, f"{name}, line {seen_lines + 1}")
+        end = rest.rfind(b"\n") + 1
+        if not end:
+            continue
+        chunk, rest = rest[:end], rest[end:]
+        seen_text = seen_text or bool(chunk.strip())
+        yield _decoded(chunk, name, seen_lines)
+        seen_lines += chunk.count(b"\n")
+    if rest:
+        yield _decoded(rest, name, seen_lines)
+    if not seen_lines and not rest:
+        raise _empty(name)
+    if not seen_text and not rest.strip():
+        raise ValueError(f"{name} holds only blank lines. Expected text: check the path and run again.")
 
 
 def read_bitext(source: Path | str, target: Path | str, where: str = "") -> Iterator[tuple[str, str]]:
@@ -292,28 +333,6 @@ def _gzip_faults(name: str) -> Iterator[None]:
         raise ValueError(f"{name}: the gzip file is cut off. Fetch it again; nothing was written.") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name}: the gzip file is damaged ({error}). Fetch it again; nothing was written.") from error
-
-
-def _checked_chunks(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields pieces of some megabyte, whole lines each, with memory bounded by the longest line allowed."""
-    seen_lines, seen_text, rest = 0, False, b""
-    blocks = iter(lambda: stream.read(BLOCK), b"")
-    for block in blocks:
-        rest = _without_bom(rest + block, name) if not seen_lines else rest + block
-        _refuse_giant_line(rest, blocks, f"{name}, line {seen_lines + 1}")
-        end = rest.rfind(b"\n") + 1
-        if not end:
-            continue
-        chunk, rest = rest[:end], rest[end:]
-        seen_text = seen_text or bool(chunk.strip())
-        yield _decoded(chunk, name, seen_lines)
-        seen_lines += chunk.count(b"\n")
-    if rest:
-        yield _decoded(rest, name, seen_lines)
-    if not seen_lines and not rest:
-        raise _empty(name)
-    if not seen_text and not rest.strip():
-        raise ValueError(f"{name} holds only blank lines. Expected text: check the path and run again.")
 
 
 def _without_bom(start: bytes, name: str) -> bytes:

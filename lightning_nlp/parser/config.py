@@ -30,6 +30,8 @@ class ParserConfig(PreTrainedConfig):
         layers: of the BiLSTM.
         scorer_dim: hidden units that transitions are scored by; of biaffine, numbers of a word as head or dependent.
         label_scorer_dim: of biaffine, numbers of a word as head or dependent of a labelled arc.
+        members: of biaffine, parsers with weights of their own that learn side by side; their mean probabilities decide
+            (an ensemble, as Che et al. 2018 and Kiperwasser & Goldberg's successors train one by one).
         dropout: share of hidden units left out in training.
         input_dropout: chance of each kind of input of a word to be left out in training (Dozat & Manning 2017).
         word_dropout: a in the chance a / (a + count) of a form to be unknown in training (Kiperwasser & Goldberg 2016).
@@ -60,6 +62,7 @@ class ParserConfig(PreTrainedConfig):
     layers: int = 3
     scorer_dim: int = 200
     label_scorer_dim: int = 100
+    members: int = 1
     dropout: float = 0.33
     input_dropout: float = 0.0
     word_dropout: float = 0.25
@@ -100,6 +103,8 @@ class ParserConfig(PreTrainedConfig):
         for name, given in (("labelled false", not self.labelled), ("exploration", self.exploration)):
             if given and self.architecture == "biaffine":
                 raise ValueError(f"config.{name} is for transitions: set architecture to ffn or bilstm.")
+        if self.members < 1 or (self.members > 1 and self.architecture != "biaffine"):
+            raise ValueError(f"config.members is {self.members}, expected 1, or more with architecture biaffine.")
 
     @property
     def predicted_tags(self) -> list[str]:

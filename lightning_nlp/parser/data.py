@@ -1,6 +1,7 @@
 """Treebanks for the parser: CoNLL-U in, batches of trees out."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, check, checked, line_blocks, taken_apart
+from lightning_nlp.data.conllu import DEPREL, HEAD, UPOS, Block, blocks, check, checked, taken_apart
 from lightning_nlp.data.module import SourcedData, as_is
 from lightning_nlp.data.predict_input import STDIN
 from lightning_nlp.data.preparation import file_digest
 from lightning_nlp.data.samplers import TokenBudgetBatches
-from lightning_nlp.data.text_files import check_file, name_of
+from lightning_nlp.data.text_files import check_file, lines_in, name_of
 from lightning_nlp.data.vectors import read_vectors
 from lightning_nlp.parser.batch import Encoded, Treebank, encode_trees
 from lightning_nlp.parser.projectivity import is_projective
@@ -26,7 +27,8 @@ from lightning_nlp.parser.vocabulary import Sentence, Tree, Vocabulary
 
 VOCABULARY, VECTORS, CROSSING = "vocabulary.json", "vectors.npy", "crossing.json"
 FORM, XPOS = 1, 4
-PREDICTED_TOGETHER = 512  # sentences, whose strings stay in the processor's cache
+ROW = re.compile(r"^[^#\n].*", re.MULTILINE)  # a line that is no comment
+PREDICTED_TOGETHER = 1024  # sentences, whose strings stay in the processor's cache
 
 
 class ParserData(SourcedData):
@@ -146,7 +148,7 @@ class ParserData(SourcedData):
         where = (
             "standard input" if self.predict_file == STDIN else name_of(self.predict_file or "", "data.predict_file")
         )
-        rows = self.predict_input(items=lambda lines: sentence_blocks(lines, where))
+        rows = self.predict_input(items=lambda text: sentence_blocks(text, where))
         return DataLoader(rows, batch_size=PREDICTED_TOGETHER, collate_fn=list)
 
 
@@ -161,31 +163,30 @@ def sentence_of(block: Block) -> Sentence:
     return Sentence(block.column(FORM), block.column(UPOS), block.column(XPOS))
 
 
-def sentence_blocks(lines: Iterable[str], where: str) -> Iterator[Block]:
+def sentence_blocks(text: Iterable[str], where: str) -> Iterator[Block]:
     """Yields sentence blocks of CoNLL-U, or of plain text: a sentence a line, words between white space.
 
     CoNLL-U is known by the tabs in its first line that is no comment.
 
     Args:
-        lines: of the input.
+        text: in pieces of whole lines.
         where: its name, for errors.
 
     Raises:
         ValueError: a block that is no CoNLL-U.
     """
-    lines, seen = iter(lines), []
-    for line in lines:
-        seen.append(line)
-        if line and not line.startswith("#"):
-            break
-    lines = chain(seen, lines)
-    if not seen or "\t" not in seen[-1]:
-        yield from (taken_apart(as_block(line.split())) for line in lines if line.split())
+    pieces, seen, row = iter(text), [], None
+    while row is None and (piece := next(pieces, None)) is not None:
+        seen.append(piece)
+        row = ROW.search(piece)
+    pieces = chain(seen, pieces)
+    if row is None or "\t" not in row[0]:
+        yield from (taken_apart(as_block(line.split())) for line in lines_in(pieces) if line.split())
         return
     number = 1
-    for block in line_blocks(lines):
+    for block in blocks(pieces):
         yield checked(block, where, number)
-        number += len(block) + 1
+        number += block.count("\n") + 2
 
 
 def count_crossing(treebank: Treebank) -> int:

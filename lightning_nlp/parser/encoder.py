@@ -46,12 +46,13 @@ class CharacterEncoder(nn.Module):
 
     def forward(self, spelling: Int[Tensor, "types characters"]) -> Float[Tensor, "types dim"]:
         """Returns a vector for each word; padding does not count, and costs nothing."""
-        count, place = self.embed.num_embeddings, torch.arange(CHARACTER_WIDTH, device=spelling.device)
-        vectors = self.embed(torch.arange(count, device=spelling.device))
-        table = torch.einsum("cd,fdp->pcf", vectors, self.filters.weight).flatten(0, 1)
+        place = torch.arange(CHARACTER_WIDTH, device=spelling.device)
+        vectors = self.embed(torch.arange(self.embed.num_embeddings, device=spelling.device))
+        by_place = self.filters.weight.permute(2, 0, 1).flatten(0, 1)
+        table = linear(vectors, by_place).view(len(vectors) * CHARACTER_WIDTH, -1)
         side, is_there = CHARACTER_WIDTH // 2, spelling != NOTHING
         windows = pad(spelling, (side, side), value=NOTHING).unfold(1, CHARACTER_WIDTH, 1)
-        seen = embedding_bag(windows[is_there] + place * count, table, mode="sum")
+        seen = embedding_bag(windows[is_there] * CHARACTER_WIDTH + place, table, mode="sum")
         seen = seen + self.filters.bias  # type: ignore[operator]
         word = is_there.nonzero()[:, :1].expand_as(seen)
         return seen.new_zeros(len(spelling), seen.shape[1]).scatter_reduce(0, word, seen, "amax")  # and rectified
@@ -233,3 +234,20 @@ class SentenceEncoder(nn.Module):
         """Leaves out the same units for all words of a sentence (Gal & Ghahramani 2016, section 4)."""
         mask = dropout(torch.ones_like(states[:, :1]), self.dropout, self.training)
         return states * mask
+
+
+class Reader(nn.Module):
+    """Makes states of a sentence's words: each word alone first, then among the others.
+
+    Args:
+        config: the numbers.
+    """
+
+    def __init__(self, config: ParserConfig) -> None:
+        super().__init__()
+        self.word = WordEncoder(config)
+        self.sentence = (WindowEncoder if config.architecture == "ffn" else SentenceEncoder)(config, self.word.dim)
+
+    def forward(self, batch: Batch) -> Encoded:
+        """Returns states of the root and the words, and scores of the words' tags."""
+        return self.sentence(self.word(batch), batch.lengths)

@@ -11,10 +11,10 @@ from torch.nn.functional import cross_entropy
 from transformers.modeling_outputs import BaseModelOutput
 
 from lightning_nlp.parser.batch import Batch, Gold, encode
-from lightning_nlp.parser.biaffine_scorer import Biaffine, BiaffineScorer
+from lightning_nlp.parser.biaffine_scorer import Biaffine, BiaffineScorer, mean_of_chances
 from lightning_nlp.parser.config import ParserConfig
 from lightning_nlp.parser.decisions import Decisions
-from lightning_nlp.parser.encoder import Encoded, SentenceEncoder, WindowEncoder, WordEncoder
+from lightning_nlp.parser.encoder import Encoded, Reader
 from lightning_nlp.parser.transition_scorer import TransitionScorer
 from lightning_nlp.parser.vocabulary import Sentence, Vocabulary
 from lightning_nlp.vocabulary_model import VocabularyModel
@@ -47,14 +47,14 @@ class ParserModel(VocabularyModel[Vocabulary]):
 
     config_class = ParserConfig
     vocabulary_class = Vocabulary
+    readers: list[Reader]
     scorer: TransitionScorer | BiaffineScorer
 
     def __init__(self, config: ParserConfig) -> None:
         super().__init__(config)
-        self.word = WordEncoder(config)
-        self.sentence = (WindowEncoder if config.architecture == "ffn" else SentenceEncoder)(config, self.word.dim)
+        self.readers = nn.ModuleList(Reader(config) for _ in range(config.members))  # type: ignore[assignment]
         scorer = BiaffineScorer if config.architecture == "biaffine" else TransitionScorer
-        self.scorer = scorer(config, self.sentence.dim)
+        self.scorer = scorer(config, self.readers[0].sentence.dim)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -75,21 +75,23 @@ class ParserModel(VocabularyModel[Vocabulary]):
 
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Derives how rare each form is, and which labels an arc may have."""
-        self.word.use_counts(torch.tensor(vocabulary.counts))
+        for reader in self.readers:
+            reader.word.use_counts(torch.tensor(vocabulary.counts))
         if self.config.labelled:
             self.scorer.allowed.copy_(vocabulary.is_allowed())
 
     # -- tensors ----------------------------------------------------------------------------------------------------
 
-    def encode(self, batch: Batch) -> Encoded:
-        """Returns vectors of the root and of all words, and scores of the words' parts of speech."""
-        return self.sentence(self.word(batch), batch.lengths)
+    def encode(self, batch: Batch) -> list[Encoded]:
+        """Returns what each member makes of the sentences: states of the root and the words, scores of their tags."""
+        return [reader(batch) for reader in self.readers]
 
     def forward(self, batch: Batch, **unused: Any) -> BaseModelOutput:
-        """Returns what words are to the scorer: `last_hidden_state` [batch, words, dim], the root first."""
-        return BaseModelOutput(last_hidden_state=self.encode(batch)[0])
+        """Returns what words are to the scorer: `last_hidden_state` [batch, words, dim], the root first, members
+        side by side."""
+        return BaseModelOutput(last_hidden_state=joined(self.encode(batch)))
 
-    def loss(self, batch: Batch, gold: Gold, encoded: Encoded | None = None) -> Float[Tensor, ""]:
+    def loss(self, batch: Batch, gold: Gold, encoded: list[Encoded] | None = None) -> Float[Tensor, ""]:
         """Returns the loss on true trees, with that of the tags where they are predicted.
 
         Args:
@@ -97,24 +99,27 @@ class ParserModel(VocabularyModel[Vocabulary]):
             gold: their trees.
             encoded: what `encode` makes of the batch, if that is known already.
         """
-        states, tags = encoded or self.encode(batch)
+        encoded = encoded or self.encode(batch)
         is_word = batch.is_word()
-        loss = self.scorer.loss(states, gold, batch.lengths)
-        for kind, scores in tags.items():
-            loss = loss + cross_entropy(scores[is_word], getattr(batch, kind)[is_word])
+        loss = self.scorer.loss(joined(encoded), gold, batch.lengths)
+        for member in encoded:
+            for kind, scores in member.tags.items():
+                loss = loss + cross_entropy(scores[is_word], getattr(batch, kind)[is_word]) / len(encoded)
         return loss
 
     @torch.no_grad()
-    def decide(self, batch: Batch, encoded: Encoded | None = None) -> tuple[Decisions, Tensor | None]:
+    def decide(self, batch: Batch, encoded: list[Encoded] | None = None) -> tuple[Decisions, Tensor | None]:
         """Returns the trees of a batch, and parts of speech where they are predicted; `encoded` as in `loss`."""
-        states, tags = encoded or self.encode(batch)
-        upos = tags["upos"][:, :, 2:].argmax(2) + 2 if "upos" in tags else None  # neither padding nor unknown
-        return self.scorer.decide(states, batch.lengths), upos
+        encoded, upos = encoded or self.encode(batch), None
+        if self.config.predict_upos:
+            known = [member.tags["upos"][:, :, 2:] for member in encoded]  # neither padding nor unknown
+            upos = mean_of_chances(known).argmax(2) + 2
+        return self.scorer.decide(joined(encoded), batch.lengths), upos
 
     # -- words in, trees out ----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 2500) -> list[Parse]:
+    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 5000) -> list[Parse]:
         """Parses sentences of words; `Sentence` carries their tags.
 
         Args:
@@ -144,19 +149,21 @@ class ParserModel(VocabularyModel[Vocabulary]):
         Raises:
             ValueError: naming the first.
         """
-        wanted = [name for name in ("upos", "xpos") if getattr(self.config, f"{name}_dim")]
-        for number, sentence in enumerate(sentences, start=1):
-            words = f"sentence {number} ({' '.join(sentence.forms[:5])} …)"
-            for name in wanted:
-                tags = getattr(sentence, name) or ()
-                none_given = set(tags) <= {"_"} and "_" not in getattr(self.vocabulary, name)
-                if sentence.forms and none_given:
+        read = [name for name in ("upos", "xpos") if getattr(self.config, f"{name}_dim")]
+        for name, known in ((name, getattr(self.vocabulary, name)) for name in read):
+            for number, sentence in enumerate(sentences, start=1):
+                tags: Sequence[str] = getattr(sentence, name) or ()
+                words = sentence.forms
+                if len(tags) == len(words) and (not words or tags[0] != "_"):
+                    continue
+                place = f"sentence {number} ({' '.join(words[:5])} …)"
+                if words and set(tags) <= {"_"} and "_" not in known:
                     raise ValueError(
-                        f"{words} has no {name.upper()}, which this parser reads. Give tagged CoNLL-U, or train a "
+                        f"{place} has no {name.upper()}, which this parser reads. Give tagged CoNLL-U, or train a "
                         f"parser for plain text: {name}_dim 0."
                     )
-                if len(tags) not in (0, len(sentence.forms)):
-                    raise ValueError(f"{words} has {len(sentence.forms)} words and {len(tags)} {name.upper()}.")
+                if len(tags) not in (0, len(words)):
+                    raise ValueError(f"{place} has {len(words)} words and {len(tags)} {name.upper()}.")
 
     def named(self, batch: Batch, decisions: Decisions, upos: Tensor | None) -> list[Parse]:
         """Replaces ids by names."""
@@ -169,6 +176,11 @@ class ParserModel(VocabularyModel[Vocabulary]):
             Parse(heads[begin:end], named[begin:end], scores[begin:end], tags and tags[begin:end])
             for begin, end in zip([0, *ends], ends)
         ]
+
+
+def joined(encoded: Sequence[Encoded]) -> Float[Tensor, "batch words members_dim"]:
+    """Sets the members' states side by side."""
+    return torch.cat([member.states for member in encoded], dim=2) if len(encoded) > 1 else encoded[0].states
 
 
 def by_length(lengths: np.ndarray, batch_tokens: int) -> list[list[int]]:

@@ -78,7 +78,8 @@ class DependencyParser(LightningModule):
         if fresh:
             self.model.vocabulary = self.data.vocabulary
             if (table := self.data.vector_table()) is not None:
-                self.model.word.vectors.weight[1:] = table / table.norm(dim=1).mean()  # as long as the forms' own
+                for reader in self.model.readers:
+                    reader.word.vectors.weight[1:] = table / table.norm(dim=1).mean()  # as long as the forms' own
 
     def _refuse_missing_inputs(self, names: Vocabulary) -> None:
         for tag in ("upos", "xpos"):

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from lightning_nlp.data.conllu import (
     blocks,
     check,
     check_format,
+    checked,
     read_conllu,
     read_trees,
     taken_apart,
@@ -36,9 +38,9 @@ def written(sentences) -> str:
     return "".join(f"{block}\n\n" for block in sentences)
 
 
-def refusal(block: str, first_line: int = 1, checked=check) -> str:
+def refusal(block: str, first_line: int = 1, check=check) -> str:
     with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:  # one line
-        checked(block, "data_files.train: train.conllu", first_line)
+        check(block, "data_files.train: train.conllu", first_line)
     return str(caught.value)
 
 
@@ -59,8 +61,26 @@ def test_reading_and_writing_reproduces_a_file(tmp_path: Path, text):
 
 
 def test_a_missing_last_empty_line_is_made_up_for():
-    assert written(blocks(SENTENCE.split("\n"))) == written([SENTENCE])
-    assert list(blocks([*SENTENCE.split("\n"), "", *SENTENCE.split("\n")])) == [SENTENCE, SENTENCE]
+    for end in ("", "\n", "\n\n"):
+        assert list(blocks([SENTENCE + end])) == [SENTENCE]
+        assert list(blocks([f"{SENTENCE}\n\n{SENTENCE}{end}"])) == [SENTENCE, SENTENCE]
+
+
+@given(st.lists(st.sampled_from(["\n", "# c\n", "1\tw\n"])), st.sets(st.integers(0, 20)))
+@settings(max_examples=300, deadline=None)
+def test_blocks_are_the_same_wherever_the_text_is_cut(lines, cuts):
+    """Blocks end before the first of some empty lines; the others, and those at the beginning, belong to a block."""
+    places = sorted({0, len(lines), *(cut for cut in cuts if cut <= len(lines))})
+    found = list(blocks("".join(lines[begin:end]) for begin, end in pairwise(places)))
+    text = "".join(lines)
+    if not text.strip("\n"):
+        assert found == []
+        return
+    last = "\n" * (2 - min(2, len(text) - len(text.rstrip("\n"))))  # is made up for
+    assert written(found) == text + last
+    for block in found:
+        assert "\n\n" not in block.strip("\n")
+    assert all(not block.startswith("\n") for block in found[1:])
 
 
 def test_words_are_the_syntactic_words_only():
@@ -83,6 +103,37 @@ def test_only_head_deprel_and_upos_of_words_are_written():
         line for line in before if line[0] == "#" or "." in line[:3] or "-" in line[:3]
     ]
     assert [c[:3] + c[4:6] + c[8:] for c in columns] == [c[:3] + c[4:6] + c[8:] for c in words(SENTENCE)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("# text = Il", "# text =\tIl"),
+        ("\n2.1", "\n# a comment in the midst\n2.1"),
+        ("\t_\n3\tde", "\t_\n#\ta\tb\n3\tde"),
+        ("# sent_id", "\n# sent_id"),
+    ],
+)
+def test_a_sentence_to_be_parsed_is_read_as_one_with_a_tree(old, new):
+    text = SENTENCE.replace(old, new)
+    for block in (text, text + "\n"):
+        one, other = checked(block, "x"), taken_apart(block)
+        assert str(one) == str(other) == block
+        assert list(one.rows) == list(other.rows) == [0, 1, 4, 5]
+        assert one.column(1) == other.column(1) == ["Il", "pense", "de", "le bien"]
+        assert one.with_columns([4, 1, 2, 0], "abcd") == other.with_columns([4, 1, 2, 0], "abcd")
+
+
+def test_a_plain_sentence_is_written_as_one_with_tokens_of_several_words():
+    text = "# a comment\n" + sentence([2, 0, 2]).replace("\t_\n", "\tA=b\n")
+    plain, other = checked(text, "x"), taken_apart(text)
+    assert isinstance(plain.rows, range)
+    assert not isinstance(other.rows, range)
+    for upos in (None, ["A", "B", "C"]):
+        assert plain.with_columns([0, 1, 1], "abc", upos) == other.with_columns([0, 1, 1], "abc", upos)
+    long = sentence(range(1200))  # more words than there are numbers at hand
+    assert len(checked(long, "x").rows) == 1200
 
 
 def test_columns_of_another_length_are_refused():
@@ -153,7 +204,7 @@ def test_a_sentence_to_be_parsed_needs_no_heads():
     unparsed = sentence(["_", "_", "_"])
     check_format(unparsed, "x")
     assert "HEAD is '_'" in refusal(unparsed)
-    assert "10" in refusal(unparsed.replace("\t_\tdep", "\tdep"), checked=check_format)
+    assert "10" in refusal(unparsed.replace("\t_\tdep", "\tdep"), check=check_format)
 
 
 def test_lines_are_counted_over_the_whole_file(tmp_path: Path):

@@ -22,9 +22,9 @@ def file(tmp_path) -> Path:
     return path
 
 
-def blocks(lines: Iterable[str]) -> Iterator[str]:
+def blocks(text: Iterable[str]) -> Iterator[str]:
     """Items of several lines: what stands between empty ones."""
-    return iter("\n".join(lines).split("\n\n"))
+    return iter("".join(text).removesuffix("\n").split("\n\n"))
 
 
 def test_lines_come_with_their_places(file):

@@ -13,8 +13,9 @@ from lightning_nlp.data.text_files import (
     check_file,
     check_json,
     check_text,
-    checked_lines,
+    checked_text,
     csv_header,
+    lines_in,
     matching,
     read_bitext,
     read_csv,
@@ -46,8 +47,8 @@ def refusal(call, *args) -> str:
 def test_lines_are_what_stands_between_line_feeds(lines):
     text = "first\n" + "\n".join(lines)
     expected = text.removesuffix("\n").split("\n")
-    assert list(checked_lines(io.BytesIO(text.encode()), "x")) == expected
-    assert list(checked_lines(io.BytesIO(text.replace("\n", "\r\n").encode()), "x"))[:-1] == expected[:-1]
+    assert list(lines_in(checked_text(io.BytesIO(text.encode()), "x"))) == expected
+    assert list(lines_in(checked_text(io.BytesIO(text.replace("\n", "\r\n").encode()), "x")))[:-1] == expected[:-1]
 
 
 def test_only_line_feeds_divide_lines(write):
@@ -114,7 +115,7 @@ def test_a_giant_line_is_told_with_its_length(write, monkeypatch, end):
 def test_memory_is_bounded_by_a_line_not_the_file(monkeypatch):
     held = []
     monkeypatch.setattr(text_files, "BLOCK", 1000)
-    for chunk in text_files._checked_chunks(io.BytesIO(b"some words\n" * 10_000), "x"):
+    for chunk in text_files.checked_text(io.BytesIO(b"some words\n" * 10_000), "x"):
         held.append(sys.getsizeof(chunk))
     assert max(held) < 2000
 

@@ -82,21 +82,22 @@ def test_a_treebank_is_read_as_written(tmp_path):
 
 
 def test_plain_text_and_conllu_are_told_apart():
-    found = [block.lines for block in sentence_blocks(["# a title", "", "The cat  sleeps ."], "f")]
-    assert found == [as_block(["#", "a", "title"]).split("\n"), as_block(["The", "cat", "sleeps", "."]).split("\n")]
-    assert [block.column(1) for block in sentence_blocks(BLOCK.split("\n"), "f")] == [["de", "le", "Pain"]]
+    found = [str(block) for block in sentence_blocks(["# a title\n\n", "The cat  sleeps ."], "f")]
+    assert found == [as_block(["#", "a", "title"]), as_block(["The", "cat", "sleeps", "."])]
+    pieces = BLOCK.splitlines(keepends=True)
+    assert [block.column(1) for block in sentence_blocks(pieces, "f")] == [["de", "le", "Pain"]]
     assert list(sentence_blocks([], "f")) == []
 
 
 def test_broken_conllu_names_its_line():
     with pytest.raises(ValueError, match=r"f, line 9 \(sent_id 1\): 2 tab-separated columns"):
-        list(sentence_blocks([*BLOCK.split("\n"), "", "# sent_id = 1", "1\tdu"], "f"))
+        list(sentence_blocks([f"{BLOCK}\n\n# sent_id = 1\n1\tdu"], "f"))
 
 
 def test_a_row_that_is_as_much_too_long_as_the_next_is_too_short_is_refused():
     long, short = "\t".join(["1", *"abcdefghi", "2"]), "\t".join("abcdefghi")
     with pytest.raises(ValueError, match="f, line 1: 11 tab-separated columns"):
-        list(sentence_blocks([long, short], "f"))
+        list(sentence_blocks([f"{long}\n{short}"], "f"))
 
 
 def test_trees_of_other_files_are_checked_too(tmp_path):

@@ -142,7 +142,7 @@ def test_a_parser_can_learn_trees_by_heart(kind, exploration):
 def test_the_compiled_loop_decides_as_torch_does(kind):
     model = build(kind)
     batch, _ = encode_trees(SENTENCES[:60], TREES[:60], NAMES).__getitems__(list(range(60)))
-    states = model.encode(batch).states
+    states = model.encode(batch)[0].states
     compiled = model.scorer.decide(states, batch.lengths)
     plain = model.scorer.decide_in_torch(model.scorer.table(states), batch.lengths, states.shape[1] + 1)
     is_word = batch.is_word()
@@ -188,7 +188,7 @@ def test_the_table_ahead_is_the_hidden_layer_of_the_paper():
     """Chen & Manning 2014, section 3: one matrix over the vectors of 18 words and 12 labels, set side by side."""
     model = build("ffn")
     batch, gold = encode_trees(SENTENCES[:3], TREES[:3], NAMES).__getitems__([0, 1, 2])
-    scorer, states = model.scorer, model.encode(batch).states
+    scorer, states = model.scorer, model.encode(batch)[0].states
     rows = scorer.examples(gold, batch.lengths, states.shape[1] + 1)
     found = scorer.scores(scorer.table(states), Features(rows.words, rows.labels))
     words = torch.cat([states, scorer.nothing.expand(3, 1, -1)], dim=1).flatten(0, 1)[rows.words // 18].flatten(1)
@@ -245,7 +245,7 @@ def test_what_is_no_list_of_tagged_words_is_refused():
 
 def test_unknown_characters_and_tags_are_nothing():
     """Training never meets one, so that their vectors would stay as they were drawn."""
-    word = build("ffn_window").word
+    word = build("ffn_window").readers[0].word
     assert not word.spelling.embed.weight[UNKNOWN].any()
     assert not word.upos.weight[UNKNOWN].any()
     assert word.form.weight[UNKNOWN].any()

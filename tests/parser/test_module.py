@@ -147,7 +147,9 @@ def test_pretrained_vectors_are_used_and_kept(tmp_path):
     run = main(["fit", *SAMPLE, *QUIET, "--data.vectors", str(file), "--trainer.max_epochs=1"]).run
     model = ParserModel.from_pretrained(run / "export")
     table = torch.tensor([[0.0] * 4, [1, 2, 3, 4], [4, 5, 6, 7]])
-    torch.testing.assert_close(model.word.vectors.weight, table / table[1:].norm(dim=1).mean())  # of length 1
+    torch.testing.assert_close(
+        model.readers[0].word.vectors.weight, table / table[1:].norm(dim=1).mean()
+    )  # of length 1
     assert model.vocabulary.vectors == ["the", "baker"]
 
 
