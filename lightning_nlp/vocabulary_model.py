@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from transformers import PreTrainedModel
 from transformers.utils import cached_file
 
+from lightning_nlp.loading import hub_options, load_whole
+
 VOCABULARY_FILE = "vocabulary.json"
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 
 class Plain(Protocol):
@@ -59,9 +60,7 @@ class VocabularyModel(PreTrainedModel, Generic[Names]):
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
-        loaded = super().from_pretrained(name, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
-        file = cached_file(name, VOCABULARY_FILE, **place)
+        model, info = load_whole(super().from_pretrained, name, *args, **kwargs)
+        file = cached_file(name, VOCABULARY_FILE, **hub_options(kwargs))
         model.vocabulary = cls.vocabulary_class(**json.loads(Path(file).read_text(encoding="utf-8")))
-        return loaded
+        return (model, info) if info else model

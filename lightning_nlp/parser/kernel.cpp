@@ -158,7 +158,7 @@ struct Parser {
         float best = most[0];
         for (int lane = 1; lane < LANES; lane++) best = std::max(best, most[lane]);
         const int chosen = std::find(score, score + CLASSES, best) - score;
-        if (chosen < CLASSES) return chosen;  // else the scores are no numbers, and anything legal will do
+        if (best > NEVER && chosen < CLASSES) return chosen;  // else scores are no numbers: anything legal will do
         return state.may_shift() ? SHIFT_ : std::find(barred + 2, barred + CLASSES, 0.f) - barred;
     }
 

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.modeling_outputs import BaseModelOutput
 
 from lightning_nlp.cross_entropy import summed_cross_entropy
+from lightning_nlp.loading import hub_options, load_whole
 from lightning_nlp.seq2seq.batch import BOS, EOS, PAD, UNK, Batch, Side, pair_up
 from lightning_nlp.seq2seq.config import Seq2SeqConfig, known
 from lightning_nlp.seq2seq.decoder import Decoder, DecoderState
@@ -21,7 +22,6 @@ from lightning_nlp.seq2seq.encoder import Encoder
 from lightning_nlp.seq2seq.search import BEAM, Ends, Hypothesis, Search, beam_search, greedy_search
 
 TARGET_TOKENIZER = "target_tokenizer"
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 ENDS = Ends(BOS, EOS, never=(PAD,))
 
 
@@ -277,16 +277,15 @@ class Seq2SeqModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
-        loaded = super().from_pretrained(name, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
-        folder = kwargs.get("subfolder", "")
-        source = AutoTokenizer.from_pretrained(name, subfolder=folder, **place)
+        model, info = load_whole(super().from_pretrained, name, *args, **kwargs)
+        place = {"subfolder": "", **hub_options(kwargs)}
+        source = AutoTokenizer.from_pretrained(name, **place)
         target = source
         if not model.config.joint:
-            target = AutoTokenizer.from_pretrained(name, subfolder=str(Path(folder, TARGET_TOKENIZER)), **place)
+            place["subfolder"] = str(Path(place["subfolder"], TARGET_TOKENIZER))
+            target = AutoTokenizer.from_pretrained(name, **place)
         model.tokenizers = (source, target)
-        return loaded
+        return (model, info) if info else model
 
 
 def by_length(lengths: np.ndarray, batch_tokens: int) -> Iterator[list[int]]:

@@ -14,12 +14,12 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from transformers.utils import cached_file
 
 from lightning_nlp.cross_entropy import summed_cross_entropy
+from lightning_nlp.loading import hub_options, load_whole
 from lightning_nlp.transformer.attention import Attention, CrossAttention, Places, Synthesizer, look_back, rotations
 from lightning_nlp.transformer.block import Block, FeedForward, Perceiver, new_norm
 from lightning_nlp.transformer.config import TransformerConfig, known
 from lightning_nlp.transformer.objectives import IGNORED, as_document, as_question
 
-HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 INIT_STD = 0.02  # Radford et al. 2019
 
 
@@ -265,12 +265,11 @@ class TransformerModel(PreTrainedModel, GenerationMixin):
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], *args: Any, **kwargs: Any) -> Any:
         """Loads what `save_pretrained` wrote, from a folder or the Hub; the options are those of transformers."""
-        loaded = super().from_pretrained(name, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        place = {option: kwargs[option] for option in HUB_OPTIONS if option in kwargs}
+        model, info = load_whole(super().from_pretrained, name, *args, **kwargs)
+        place = hub_options(kwargs)
         if cached_file(name, "tokenizer.json", _raise_exceptions_for_missing_entries=False, **place):
             model.tokenizer = AutoTokenizer.from_pretrained(name, **place)
-        return loaded
+        return (model, info) if info else model
 
     # -- training ---------------------------------------------------------------------------------------------------
 

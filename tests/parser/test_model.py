@@ -9,6 +9,7 @@ from lightning_nlp.parser import ParserConfig, ParserModel
 from lightning_nlp.parser.batch import encode_trees
 from lightning_nlp.parser.data import sentence_and_tree
 from lightning_nlp.parser.encoder import CharacterEncoder, WindowEncoder, load_window
+from lightning_nlp.parser.spanning_tree import maximum_spanning_tree
 from lightning_nlp.parser.transition_scorer import Features
 from lightning_nlp.parser.vocabulary import UNKNOWN, Sentence, Vocabulary
 
@@ -25,6 +26,10 @@ SIZES = {
     "vector_dim": 0,
 }
 SMALL = {"form_dim": 12, "upos_dim": 8, "label_dim": 6, "hidden_dim": 10, "layers": 1, "scorer_dim": 16}
+BIAFFINE = {
+    **{"architecture": "biaffine", "character_dim": 6, "upos_dim": 0, "predict_upos": True},
+    "predict_xpos": True,
+}
 KINDS = {
     "ffn": {"architecture": "ffn", "layers": 0},
     "ffn_window": {"architecture": "ffn", "layers": 2, "system": "swap", "character_dim": 6},
@@ -33,10 +38,8 @@ KINDS = {
     "bilstm_full": {"architecture": "bilstm", "layers": 2},
     "ffn_children": {"architecture": "ffn", "layers": 0, "features": "children", "system": "swap"},
     "bilstm_untagged": {"architecture": "bilstm", "upos_dim": 0, "predict_upos": True},
-    "biaffine": {
-        **{"architecture": "biaffine", "character_dim": 6, "upos_dim": 0, "predict_upos": True},
-        "predict_xpos": True,
-    },
+    "biaffine": BIAFFINE,
+    "biaffine_members": {**BIAFFINE, "members": 3},
 }
 
 
@@ -115,6 +118,39 @@ def test_a_sentence_of_two_thousand_words_beside_an_empty_one(kind):
     parses = build(kind, hidden_dim=4).parse([long, Sentence([], [], []), SENTENCES[0]])
     assert [len(parse.heads) for parse in parses] == [2000, 0, len(SENTENCES[0].forms)]
     assert parses[0].heads.count(0) == 1
+
+
+@pytest.mark.parametrize("kind", ["ffn_window", "bilstm"])
+@pytest.mark.parametrize("first", [0, 1, 2, 5])
+def test_scores_that_are_no_numbers_still_make_trees(kind, first):
+    """As after a training that diverged; such scores must not choose what is not legal."""
+    model = build(kind)
+    model.scorer.out.weight.data[first:] = torch.nan
+    assert all(is_tree(parse.heads) for parse in model.parse(SENTENCES[:40]))
+
+
+def test_members_vote_by_the_mean_of_their_probabilities():
+    model, batch = build("biaffine_members"), encode_trees(SENTENCES[:9], TREES[:9], NAMES).__getitems__([*range(9)])[0]
+    encoded = model.encode(batch)
+    found, upos = model.decide(batch, encoded)
+    chances = []
+    for reader, member, mine in zip(model.readers, model.scorer.members, encoded):
+        torch.testing.assert_close(reader(batch).states, mine.states)
+        words, heads = member.sides(mine.states)
+        chances.append(member.arcs(words[0], heads[0], batch.lengths).softmax(2))
+    assert not chances[0].allclose(chances[1])  # members differ
+    trees = maximum_spanning_tree(torch.stack(chances).mean(0).log(), batch.is_word())
+    assert found.heads.equal(trees.where(batch.is_word(), 0))
+    tags = torch.stack([mine.tags["upos"][:, :, 2:].softmax(2) for mine in encoded]).mean(0).argmax(2) + 2
+    assert upos[batch.is_word()].equal(tags[batch.is_word()])
+
+
+def test_a_folder_without_all_weights_is_refused(tmp_path):
+    build("biaffine").save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"members": 2}))
+    with pytest.raises(ValueError, match=r"no weights for readers.1\.\S+, .*another version"):
+        AutoModel.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "exploration"), [*((kind, 0.0) for kind in KINDS), ("ffn_window", 0.5)])

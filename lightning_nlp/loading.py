@@ -1,0 +1,36 @@
+"""Model folders as transformers loads them, but whole: a weight that is missing is an error and not a random number."""
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any
+
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+
+def load_whole(
+    load: Callable[..., Any], name: str | PathLike[str], *args: Any, **options: Any
+) -> tuple[Any, dict[str, Any] | None]:
+    """Returns a model, and how its loading went where that was asked for.
+
+    Args:
+        load: `from_pretrained` of transformers.
+        name: folder, or name on the Hub.
+        args: for `load`.
+        options: likewise; `output_loading_info` among them.
+
+    Raises:
+        ValueError: the files do not hold all weights of the model.
+    """
+    wants_info = options.pop("output_loading_info", False)
+    model, info = load(name, *args, output_loading_info=True, **options)
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(
+            f"{name} has no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}. It was written by "
+            "another version, or for another model: export it again, or load it with the version that wrote it."
+        )
+    return model, info if wants_info else None
+
+
+def hub_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those options of `from_pretrained` that say where files are."""
+    return {option: options[option] for option in HUB_OPTIONS if option in options}
