@@ -12,7 +12,7 @@ def step():
     kept, freed = torch.ones(2**24), torch.ones(2**24)
     del freed
     return kept[0] + torch.ones(2**24)[0]
-for _ in range(2):
+for _ in range(5):
     step()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -25,4 +25,4 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_freed_memory_is_used_again(run_python):
     faults = {how: int(run_python("-c", STEPS, how)) for how in ("given back", "kept")}
     assert faults["given back"] > 10_000  # else the test tells nothing
-    assert faults["kept"] < 1000
+    assert faults["kept"] < faults["given back"] / 10
