@@ -34,6 +34,7 @@ class Translation(NamedTuple):
         normalised: that score made comparable between lengths, by which translations are ranked.
         source_tokens: what was read.
         tokens: what was written.
+        attention: how much each token written looked at each token read, where that was asked for.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Translation(NamedTuple):
     normalised: float
     source_tokens: list[str]
     tokens: list[str]
+    attention: list[list[float]] | None = None
 
 
 class Seq2SeqModel(PreTrainedModel):
@@ -196,7 +198,12 @@ class Seq2SeqModel(PreTrainedModel):
 
     @torch.no_grad()
     def translations(
-        self, texts: Sequence[str], search: Search = BEAM, n_best: int = 1, batch_tokens: int = 4000
+        self,
+        texts: Sequence[str],
+        search: Search = BEAM,
+        n_best: int = 1,
+        batch_tokens: int = 4000,
+        attention: bool = False,
     ) -> list[list[Translation]]:
         """Returns the best translations of each text, the best first; of an empty text or white space an empty one.
 
@@ -205,6 +212,7 @@ class Seq2SeqModel(PreTrainedModel):
             search: how translations are looked for.
             n_best: translations of each text at most.
             batch_tokens: tokens that are read together, padding among them.
+            attention: whether to tell where each translation looked, too.
 
         Raises:
             ValueError: more translations are wanted than the beam holds.
@@ -213,56 +221,48 @@ class Seq2SeqModel(PreTrainedModel):
         texts = ["" if text.isspace() else text for text in texts]
         encoded = self.tokenizers[0].backend_tokenizer.encode_batch(texts, add_special_tokens=False)
         side = Side.of([one.ids for one in encoded])
-        found = [[Translation("", 0.0, 0.0, [], [])] for _ in texts]
+        found = [[Translation("", 0.0, 0.0, [], [], [] if attention else None)] for _ in texts]
         for numbers in by_length(side.lengths, batch_tokens):
             pieces = [[texts[number][begin:end] for begin, end in encoded[number].offsets] for number in numbers]
             source, lengths = (part.to(self.device) for part in side.padded(numbers))
             nothing = source.new_zeros(len(numbers), 1)
             batch = pair_up(source, lengths, nothing, torch.zeros_like(lengths))
             hypotheses = self.search(batch, search, n_best)
-            for number, ones in zip(numbers, self._spelt(batch, hypotheses, pieces)):
+            for number, ones in zip(numbers, self._spelt(batch, hypotheses, pieces, attention)):
                 found[number] = ones
         return found
 
-    @torch.no_grad()
-    def looked_at(self, text: str, translation: Translation) -> list[list[float]]:
-        """Returns how much each token of a translation looked at each token of its text, as it was written."""
-        read, write = self.tokenizers
-        sides = (
-            Side.of([read.backend_tokenizer.encode(text, add_special_tokens=False).ids]),
-            Side.of([write.convert_tokens_to_ids(translation.tokens)]),
-        )
-        batch = pair_up(*(part.to(self.device) for side in sides for part in side.padded([0])))
-        return self.attention(batch)[0, : len(translation.tokens)].tolist()
-
     def _spelt(
-        self, batch: Batch, hypotheses: list[list[Hypothesis]], pieces: list[list[str]]
+        self, batch: Batch, hypotheses: list[list[Hypothesis]], pieces: list[list[str]], attention: bool
     ) -> list[list[Translation]]:
         """Turns ids into text; for an unknown token stands the one most looked at (Luong et al. 2015b)."""
         tokenizer = self.tokenizers[1]
-        unknown = [(row, one) for row, ones in enumerate(hypotheses) for one in ones if UNK in one.tokens]
-        looked = dict(zip(map(id, (one for _, one in unknown)), self._most_looked_at(batch, unknown)))
+        asked = [(row, one) for row, ones in enumerate(hypotheses) for one in ones if attention or UNK in one.tokens]
+        looked = dict(zip((id(one) for _, one in asked), self._attention_of(batch, asked)))
         translations: list[list[Translation]] = []
         for of_text, ones in zip(pieces, hypotheses):
             translations.append([])
             for one in ones:
                 tokens = tokenizer.convert_ids_to_tokens(one.tokens)
+                weights = looked[id(one)].tolist() if id(one) in looked else None
                 for place in [place for place, token in enumerate(one.tokens) if token == UNK]:
-                    tokens[place] = of_text[looked[id(one)][place]]
-                found = Translation(spelt(tokenizer, tokens), one.score, one.normalised, of_text, tokens)
+                    tokens[place] = of_text[int(looked[id(one)][place].argmax())]
+                found = Translation(
+                    spelt(tokenizer, tokens), one.score, one.normalised, of_text, tokens, weights if attention else None
+                )
                 translations[-1].append(found)
         return translations
 
-    def _most_looked_at(self, batch: Batch, ones: list[tuple[int, Hypothesis]]) -> list[list[int]]:
-        """Returns the place in the source that each token of a hypothesis looks at most."""
+    def _attention_of(self, batch: Batch, ones: list[tuple[int, Hypothesis]]) -> list[Float[Tensor, "target source"]]:
+        """Returns where hypotheses, each with the number of its sentence, look: all their tokens are read at once."""
         if not ones:
             return []
         rows = torch.tensor([row for row, _ in ones], device=self.device)
         side = Side.of([one.tokens for _, one in ones])
         target, lengths = (part.to(self.device) for part in side.padded(range(len(ones))))
-        return (
-            self.attention(pair_up(batch.source[rows], batch.source_lengths[rows], target, lengths)).argmax(2).tolist()
-        )
+        sources = batch.source_lengths[rows]
+        weights = self.attention(pair_up(batch.source[rows], sources, target, lengths)).cpu()
+        return [of_one[:written, :read] for of_one, written, read in zip(weights, lengths.tolist(), sources.tolist())]
 
     # -- files ------------------------------------------------------------------------------------------------------
 

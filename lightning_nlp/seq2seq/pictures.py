@@ -82,7 +82,7 @@ def translation_page(
     Returns:
         The page.
     """
-    found = [ones[0] for ones in model.translations(sources, search)]
+    found = [ones[0] for ones in model.translations(sources, search, attention=True)]
     places = [place for place, one in enumerate(found) if one.tokens]
     scores = {n: CHRF().sentence_score(found[n].text, [references[n]]).score for n in places}
     worst = sorted(places, key=lambda n: scores[n])
@@ -92,19 +92,18 @@ def translation_page(
     for title, chosen in parts.items():
         blocks: list[str | Svg] = []
         for n in chosen:
-            lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
-            blocks += [f"{scores[n]:.1f} chrF · reference: {references[n]}", draw_alignment(*lines)]
+            blocks += [f"{scores[n]:.1f} chrF · reference: {references[n]}", draw_alignment(*looks(model, found[n]))]
         sections.append(Section(title, blocks))
     for number, n in enumerate([n for n in places if len(found[n].source_tokens) <= LONGEST_MAP][:MAPS], start=1):
-        lines = found[n].source_tokens, readable(model, found[n]), model.looked_at(sources[n], found[n])
-        save_figure(attention_map(*lines), f"attention_{number}", folder)
+        save_figure(attention_map(*looks(model, found[n])), f"attention_{number}", folder)
     return write_page(folder / "translations.html", "Translations of the validation set", sections)
 
 
-def readable(model: Seq2SeqModel, found: Translation) -> list[str]:
-    """Returns the tokens as text, without the signs that stand for spaces and bytes."""
+def looks(model: Seq2SeqModel, found: Translation) -> tuple[list[str], list[str], list[list[float]]]:
+    """Returns what was read and written, without the signs that stand for spaces and bytes, and the attention."""
     decoder = model.tokenizers[1].backend_tokenizer.decoder
-    return [decoder.decode([token]) if decoder else token for token in found.tokens]
+    written = [decoder.decode([token]) if decoder else token for token in found.tokens]
+    return found.source_tokens, written, found.attention or []
 
 
 def attention_map(source: Sequence[str], target: Sequence[str], weights: Sequence[Sequence[float]]) -> Figure:

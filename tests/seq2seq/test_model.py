@@ -10,7 +10,7 @@ from lightning_nlp.data.sample_world import sample_rows
 from lightning_nlp.data.tokenizers import train_tokenizer
 from lightning_nlp.seq2seq import Seq2SeqConfig, Seq2SeqModel
 from lightning_nlp.seq2seq.attention import Attention
-from lightning_nlp.seq2seq.batch import EOS, PAD, UNK, Batch, Side, pair_up
+from lightning_nlp.seq2seq.batch import BOS, EOS, PAD, UNK, Batch, Side, pair_up
 from lightning_nlp.seq2seq.decoder import Decoder
 from lightning_nlp.seq2seq.kernel import load_loop
 from lightning_nlp.seq2seq.search import Search
@@ -142,6 +142,29 @@ def test_scores_are_log_probabilities_of_what_is_written(kind):
         source = Side.of([model.tokenizers[0].convert_tokens_to_ids(SOURCES[0].split())]).padded([0])
         target = Side.of([model.tokenizers[1].convert_tokens_to_ids(best.tokens)]).padded([0])
         assert -float(model.loss(pair_up(*source, *target))) == pytest.approx(best.score, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["fed", "not_fed"])
+@pytest.mark.parametrize("n_best", [1, 3])
+def test_attention_comes_with_each_translation_that_is_asked_for_it(kind, n_best):
+    """Step by step for one hypothesis alone, it is what the search saw."""
+    model = build(kind)
+    plain = model.translations(SOURCES[:5], Search(beam=3), n_best)
+    assert all(one.attention is None for ones in plain for one in ones)
+    found = model.translations([*SOURCES[:5], ""], Search(beam=3), n_best, attention=True)
+    assert [one.tokens for ones in found[:5] for one in ones] == [one.tokens for ones in plain for one in ones]
+    assert found[5][0].attention == []
+    for text, ones in zip(SOURCES[:5], found):
+        source = Side.of([model.tokenizers[0].convert_tokens_to_ids(text.split())]).padded([0])
+        for one in ones:
+            ids = model.tokenizers[1].convert_tokens_to_ids(one.tokens)
+            state, seen = model.start(pair_up(*source, *Side.of([ids]).padded([0]))), []
+            for token in [BOS, *ids[:-1]]:
+                _, state = model.decoder.step(model.target_vectors(torch.tensor([[token]])), state)
+                _, weights = model.decoder.attention(state.hidden[:, :, -1], *state.memory)
+                seen.append(weights[0, 0])
+            assert torch.tensor(one.attention).shape == (len(one.tokens), len(one.source_tokens))
+            torch.testing.assert_close(torch.tensor(one.attention), torch.stack(seen), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
