@@ -1,6 +1,6 @@
 """A dependency parser as a `PreTrainedModel`: words in, trees out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -143,8 +143,12 @@ class ParserModel(VocabularyModel[Vocabulary]):
                 found[number] = parse
         return found  # type: ignore[return-value]
 
-    def check_tags(self, sentences: Sequence[Sentence]) -> None:
+    def check_tags(self, sentences: Sequence[Sentence], name_of: Callable[[int], str] = "sentence {}".format) -> None:
         """Refuses sentences without the tags that the parser reads.
+
+        Args:
+            sentences: to be parsed.
+            name_of: what an error calls a sentence, by its number from 1.
 
         Raises:
             ValueError: naming the first.
@@ -156,7 +160,7 @@ class ParserModel(VocabularyModel[Vocabulary]):
                 words = sentence.forms
                 if len(tags) == len(words) and (not words or tags[0] != "_"):
                     continue
-                place = f"sentence {number} ({' '.join(words[:5])} …)"
+                place = f"{name_of(number)} ({' '.join(words[:5])} …)"
                 if words and set(tags) <= {"_"} and "_" not in known:
                     raise ValueError(
                         f"{place} has no {name.upper()}, which this parser reads. Give tagged CoNLL-U, or train a "

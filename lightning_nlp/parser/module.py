@@ -215,11 +215,19 @@ class DependencyParser(LightningModule):
 
     def predict_step(self, batch: list[tuple[int, Block]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns each sentence block with the tree that was found, and tags where they are predicted."""
-        parses = self.model.parse([sentence_of(block) for _, block in batch])
+        sentences = [sentence_of(block) for _, block in batch]
+        self.model.check_tags(sentences, lambda number: name_of(*batch[number - 1]))
+        parses = self.model.parse(sentences)
         return [
             (place, block.with_columns(parse.heads, parse.labels, parse.upos) + "\n")
             for (place, block), parse in zip(batch, parses)
         ]
+
+
+def name_of(place: int, block: Block) -> str:
+    """Returns what errors call a sentence of the input: its number there, and its `sent_id` where it has one."""
+    known = sent_id(str(block))
+    return f"data.predict_file: sentence {place + 1}" + (f", sent_id {known}" if known else "")
 
 
 def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse, name: str | None) -> ParsedSentence:

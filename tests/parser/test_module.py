@@ -12,9 +12,11 @@ import torch
 from udtools.udeval import evaluate, load_conllu_file
 
 from lightning_nlp.cli import main
-from lightning_nlp.data.conllu import DEPREL, HEAD, read_conllu, words
+from lightning_nlp.data.conllu import DEPREL, HEAD, read_conllu, taken_apart, words
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.parser import ParserModel
+from lightning_nlp.parser import DependencyParser, ParserConfig, ParserModel
+from lightning_nlp.parser.data import sentence_and_tree
+from lightning_nlp.parser.vocabulary import Vocabulary
 
 SAMPLE = ["-c", "configs/parser/sample.yaml"]
 QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -212,3 +214,16 @@ def test_two_processes_score_as_one(trained, repository, run_python):
     after = metrics(trained)
     assert after["val/las"] == pytest.approx(before["val/las"], abs=1e-6)
     assert after["val/lcm"] == pytest.approx(before["val/lcm"], abs=1e-6)
+
+
+def test_a_sentence_without_tags_is_named_by_its_place_in_the_input():
+    rows = sample_rows("trees", "train")[:9]
+    names = Vocabulary.of([sentence_and_tree(row["conllu"]) for row in rows])
+    tags = {"form_count": len(names.forms) + 2, "upos_count": len(names.upos) + 2, "xpos_count": len(names.xpos) + 2}
+    module = DependencyParser(ParserConfig(form_dim=4, layers=0, **tags, label_count=len(names.labels), vector_count=0))
+    module.configure_model()
+    module.model.vocabulary = names
+    tagged = (1028, taken_apart(rows[0]["conllu"]))
+    bare = taken_apart("# sent_id = w-7\n1\tYes\t_\t_\t_\t_\t_\t_\t_\t_")
+    with pytest.raises(ValueError, match=r"predict_file: sentence 1030, sent_id w-7 \(Yes …\) has no UPOS"):
+        module.predict_step([tagged, (1029, bare)], 0)
