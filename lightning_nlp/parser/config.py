@@ -31,7 +31,7 @@ class ParserConfig(PreTrainedConfig):
         scorer_dim: hidden units that transitions are scored by; of biaffine, numbers of a word as head or dependent.
         label_scorer_dim: of biaffine, numbers of a word as head or dependent of a labelled arc.
         members: of biaffine, parsers that learn side by side from first weights of their own; the mean of their
-            probabilities decides (an ensemble; Che et al. 2018, section 2.3, train theirs one after the other).
+            probabilities decides (an ensemble; Che et al. 2018 train theirs one after the other).
         dropout: share of hidden units left out in training.
         input_dropout: chance of each kind of input of a word to be left out in training (Dozat & Manning 2017).
         word_dropout: a in the chance a / (a + count) of a form to be unknown in training (Kiperwasser & Goldberg 2016).
