@@ -227,7 +227,7 @@ class DependencyParser(LightningModule):
 def name_of(place: int, block: Block) -> str:
     """Returns what errors call a sentence of the input: its number there, and its `sent_id` where it has one."""
     known = sent_id(str(block))
-    return f"data.predict_file: sentence {place + 1}" + (f", sent_id {known}" if known else "")
+    return f"sentence {place + 1}" + (f", sent_id {known}" if known else "")
 
 
 def parsed_sentence(sentence: Sentence, gold: Tree, parse: Parse, name: str | None) -> ParsedSentence:

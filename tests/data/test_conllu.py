@@ -129,6 +129,7 @@ def test_a_plain_sentence_is_written_as_one_with_tokens_of_several_words():
     text = "# a comment\n" + sentence([2, 0, 2]).replace("\t_\n", "\tA=b\n")
     plain, other = checked(text, "x"), taken_apart(text)
     assert isinstance(plain.rows, range)
+    assert plain.with_columns([0, 1, 1], "abc").split("\n")[2] == "2\tw\t_\t_\t_\t_\t1\tb\t_\tA=b"
     assert not isinstance(other.rows, range)
     for upos in (None, ["A", "B", "C"]):
         assert plain.with_columns([0, 1, 1], "abc", upos) == other.with_columns([0, 1, 1], "abc", upos)

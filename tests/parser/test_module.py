@@ -225,5 +225,5 @@ def test_a_sentence_without_tags_is_named_by_its_place_in_the_input():
     module.model.vocabulary = names
     tagged = (1028, taken_apart(rows[0]["conllu"]))
     bare = taken_apart("# sent_id = w-7\n1\tYes\t_\t_\t_\t_\t_\t_\t_\t_")
-    with pytest.raises(ValueError, match=r"predict_file: sentence 1030, sent_id w-7 \(Yes …\) has no UPOS"):
+    with pytest.raises(ValueError, match=r"sentence 1030, sent_id w-7 \(Yes …\) has no UPOS"):
         module.predict_step([tagged, (1029, bare)], 0)
