@@ -119,14 +119,18 @@ def taken_apart(block: str) -> Block:
     Args:
         block: a well-formed sentence as `read_conllu` yields it.
     """
-    fields, rows = [""], []
-    for number, line in enumerate(block.split("\n")):
+    fields: list[str] = []
+    rows: list[int] = []
+    pieces: list[str] = []  # of the field that comments go on
+    for line in block.split("\n"):
         identifier, *others = [line] if line.startswith("#") else line.split("\t")
         if identifier.isdecimal():
             rows.append(len(fields) // STRIDE)
-        fields[-1] += f"\n{identifier}" if number else identifier
-        fields += others
-    return Block(fields, rows)
+        pieces.append(identifier)
+        if others:
+            fields += ["\n".join(pieces), *others[:-1]]
+            pieces = [others[-1]]
+    return Block([*fields, "\n".join(pieces)], rows)
 
 
 def checked(block: str, where: str, first_line: int = 1) -> Block:
