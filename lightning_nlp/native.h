@@ -119,17 +119,24 @@ static void in_groups(long from, long to, F&& f) {
     }
 }
 
-// Calls task(part) for each of `parts` on so many threads.
+// Calls task(part) for each of `parts` on so many threads: with OpenMP on those of torch, which else would wait for their
+// next work so eagerly that there is no processor left for others.
 template <class F>
 static void run_parts(long parts, long threads, F&& task) {
     std::atomic<long> next{0};
     auto work = [&] {
         for (long part; (part = next++) < parts;) task(part);
     };
+    const long crew = std::min(threads, parts);
+#ifdef _OPENMP
+#pragma omp parallel num_threads(crew) if (crew > 1)
+    work();
+#else
     std::vector<std::thread> pool;
-    for (long n = 1; n < std::min(threads, parts); n++) pool.emplace_back(work);
+    for (long n = 1; n < crew; n++) pool.emplace_back(work);
     work();
     for (auto& thread : pool) thread.join();
+#endif
 }
 
 // -- weights as products read them ------------------------------------------------------------------------------------

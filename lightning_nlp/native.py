@@ -32,7 +32,8 @@ def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctyp
     if compiler is None:
         _warn(purpose, "there is no C++ compiler (g++ or clang++)")
         return None
-    options = [*FLAGS, *(f"-D{name}={value}" for name, value in numbers.items())]
+    threads = ["-fopenmp"] if Path(compiler).name == "g++" and platform.system() == "Linux" else []  # clang has its own
+    options = [*FLAGS, *threads, *(f"-D{name}={value}" for name, value in numbers.items())]
     sources = [file_digest(file) for file in (source, HEADER)]
     key = {"command": [compiler, *options], "sources": sources, "processor": _processor()}
     command = [compiler, *options, f"-I{HEADER.parent}", str(source)]

@@ -54,15 +54,19 @@ def blocks(pieces: Iterable[str]) -> Iterator[str]:
     Args:
         pieces: of the text, whole lines each.
     """
-    rest = ""
+    held = [""]
     for piece in pieces:
-        text = rest + piece
+        held.append(piece)
+        if "\n\n" not in held[-2][-2:] + piece:
+            continue  # no block ends here: one of many megabytes is put together once
+        text = "".join(held)
         body = text.lstrip("\n")
         parts = BETWEEN.split(body)
         parts[0] = text[: len(text) - len(body)] + parts[0]  # empty lines before the first block are its own
         *whole, rest = parts
         yield from whole
-    last = rest.removesuffix("\n").removesuffix("\n")
+        held = [rest]
+    last = "".join(held).removesuffix("\n").removesuffix("\n")
     if last.strip("\n"):
         yield last
 

@@ -31,17 +31,23 @@ class Biaffine(nn.Module):
         self, dependents: Float[Tensor, "batch length dim"], heads: Float[Tensor, "batch words dim"]
     ) -> Float[Tensor, "batch classes length words"]:
         """Returns the scores of all pairs."""
-        dependents, heads = (torch.nn.functional.pad(side, (0, 1), value=1.0) for side in (dependents, heads))
-        return dependents[:, None] @ self.weight @ heads[:, None].mT
+        return self._left(dependents).transpose(1, 2) @ with_one(heads)[:, None].mT
 
     def of_pairs(
         self, dependents: Float[Tensor, "batch length dim"], heads: Float[Tensor, "batch length dim"]
     ) -> Float[Tensor, "batch length classes"]:
         """Returns the scores of each dependent with its own head."""
-        dependents, heads = (torch.nn.functional.pad(side, (0, 1), value=1.0) for side in (dependents, heads))
+        return (self._left(dependents) @ with_one(heads)[..., None])[..., 0]
+
+    def _left(self, dependents: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length classes dim_and_one"]:
+        """Returns x' U for each class, by one product for all words."""
         classes, dim, _ = self.weight.shape
-        left = (dependents @ self.weight.permute(1, 0, 2).reshape(dim, -1)).unflatten(2, (classes, dim))
-        return (left @ heads[..., None])[..., 0]
+        return (with_one(dependents) @ self.weight.transpose(0, 1).reshape(dim, -1)).unflatten(2, (classes, dim))
+
+
+def with_one(side: Float[Tensor, "batch words dim"]) -> Float[Tensor, "batch words dim_and_one"]:
+    """Appends 1 to each vector, so that products have biases too."""
+    return torch.nn.functional.pad(side, (0, 1), value=1.0)
 
 
 class PairScorer(nn.Module):

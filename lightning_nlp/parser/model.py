@@ -119,49 +119,51 @@ class ParserModel(VocabularyModel[Vocabulary]):
     # -- words in, trees out ----------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def parse(self, sentences: Sequence[Sequence[str] | Sentence], batch_tokens: int = 5000) -> list[Parse]:
+    def parse(
+        self,
+        sentences: Sequence[Sequence[str] | Sentence],
+        batch_tokens: int = 5000,
+        name_of: Callable[[int], str] = "sentence {}".format,
+    ) -> list[Parse]:
         """Parses sentences of words; `Sentence` carries their tags.
 
         Args:
             sentences: in any order and of any length, empty ones too.
             batch_tokens: words that are parsed together, padding among them.
+            name_of: what an error calls a sentence, by its number from 1.
 
         Raises:
-            ValueError: a text instead of its words; a sentence without tags, and a parser that reads them.
+            ValueError: a text instead of its words; a sentence without tags, and a parser that reads them; scores that
+                are no numbers, as of a training that diverged.
         """
         given = [sentence if isinstance(sentence, Sentence) else Sentence(sentence) for sentence in sentences]
         for number, sentence in enumerate(given, start=1):
             if isinstance(sentence.forms, str):
-                raise ValueError(f"sentence {number} is the text {sentence.forms!r:.50}, expected a list of words.")
-        self.check_tags(given)
+                raise ValueError(f"{name_of(number)} is the text {sentence.forms!r:.50}, expected a list of words.")
+        self._check_tags(given, name_of)
         inputs = {"characters": self.config.character_dim, "upos": self.config.upos_dim, "xpos": self.config.xpos_dim}
         encoded = encode(given, self.vocabulary, [name for name, dim in inputs.items() if dim])
         found: list[Parse | None] = [None] * len(given)
         for numbers in by_length(encoded.lengths, batch_tokens):
             batch = Batch(*(tensor.to(self.device) for tensor in encoded.batch(numbers)))
-            for number, parse in zip(numbers, self.named(batch, *self.decide(batch))):
+            decisions, upos = self.decide(batch)
+            if not decisions.scores[batch.is_word()].isfinite().all():
+                raise ValueError("The parser's scores are no numbers: its training diverged. Lower its learning rate.")
+            for number, parse in zip(numbers, self.named(batch, decisions, upos)):
                 found[number] = parse
         return found  # type: ignore[return-value]
 
-    def check_tags(self, sentences: Sequence[Sentence], name_of: Callable[[int], str] = "sentence {}".format) -> None:
-        """Refuses sentences without the tags that the parser reads.
-
-        Args:
-            sentences: to be parsed.
-            name_of: what an error calls a sentence, by its number from 1.
-
-        Raises:
-            ValueError: naming the first.
-        """
+    def _check_tags(self, sentences: Sequence[Sentence], name_of: Callable[[int], str]) -> None:
         read = [name for name in ("upos", "xpos") if getattr(self.config, f"{name}_dim")]
-        for name, known in ((name, getattr(self.vocabulary, name)) for name in read):
-            for number, sentence in enumerate(sentences, start=1):
+        known = {name: getattr(self.vocabulary, name) for name in read}
+        for number, sentence in enumerate(sentences, start=1) if read else ():
+            words = sentence.forms
+            for name in read:
                 tags: Sequence[str] = getattr(sentence, name) or ()
-                words = sentence.forms
                 if len(tags) == len(words) and (not words or tags[0] != "_"):
                     continue
                 place = f"{name_of(number)} ({' '.join(words[:5])} …)"
-                if words and set(tags) <= {"_"} and "_" not in known:
+                if words and set(tags) <= {"_"} and "_" not in known[name]:
                     raise ValueError(
                         f"{place} has no {name.upper()}, which this parser reads. Give tagged CoNLL-U, or train a "
                         f"parser for plain text: {name}_dim 0."

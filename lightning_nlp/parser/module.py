@@ -216,8 +216,7 @@ class DependencyParser(LightningModule):
     def predict_step(self, batch: list[tuple[int, Block]], batch_idx: int) -> list[tuple[int, str]]:
         """Returns each sentence block with the tree that was found, and tags where they are predicted."""
         sentences = [sentence_of(block) for _, block in batch]
-        self.model.check_tags(sentences, lambda number: name_of(*batch[number - 1]))
-        parses = self.model.parse(sentences)
+        parses = self.model.parse(sentences, name_of=lambda number: name_of(*batch[number - 1]))
         return [
             (place, block.with_columns(parse.heads, parse.labels, parse.upos) + "\n")
             for (place, block), parse in zip(batch, parses)

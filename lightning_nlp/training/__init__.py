@@ -13,6 +13,7 @@ from lightning_nlp.training.export import ExportBest
 from lightning_nlp.training.fused import ClipFused
 from lightning_nlp.training.hyperparameters import make_plain
 from lightning_nlp.training.measure import Measure
+from lightning_nlp.training.memory import keep_freed_memory
 from lightning_nlp.training.per_token import PerToken
 from lightning_nlp.training.predictions import PredictionWriter
 from lightning_nlp.training.progress import Progress
@@ -53,6 +54,7 @@ __all__ = [
     "Schedule",
     "StreamedCheckpoints",
     "callbacks",
+    "keep_freed_memory",
     "make_plain",
     "new_run",
     "run_folder",

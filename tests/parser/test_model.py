@@ -122,11 +122,15 @@ def test_a_sentence_of_two_thousand_words_beside_an_empty_one(kind):
 
 @pytest.mark.parametrize("kind", ["ffn_window", "bilstm"])
 @pytest.mark.parametrize("first", [0, 1, 2, 5])
-def test_scores_that_are_no_numbers_still_make_trees(kind, first):
-    """As after a training that diverged; such scores must not choose what is not legal."""
+def test_scores_that_are_no_numbers_choose_nothing_illegal_and_are_refused(kind, first):
+    """As after a training that diverged."""
     model = build(kind)
     model.scorer.out.weight.data[first:] = torch.nan
-    assert all(is_tree(parse.heads) for parse in model.parse(SENTENCES[:40]))
+    batch, _ = encode_trees(SENTENCES[:40], TREES[:40], NAMES).__getitems__([*range(40)])
+    heads = model.decide(batch)[0].heads
+    assert all(is_tree(own[:length]) for own, length in zip(heads.tolist(), batch.lengths.tolist()))
+    with pytest.raises(ValueError, match="training diverged"):
+        model.parse(SENTENCES[:40])
 
 
 def test_members_vote_by_the_mean_of_their_probabilities():
