@@ -119,8 +119,7 @@ static void in_groups(long from, long to, F&& f) {
     }
 }
 
-// Calls task(part) for each of `parts` on so many threads: with OpenMP on those of torch, which else would wait for their
-// next work so eagerly that there is no processor left for others.
+// Calls task(part) for each of `parts` on so many threads, which are torch's where native.py finds its OpenMP.
 template <class F>
 static void run_parts(long parts, long threads, F&& task) {
     std::atomic<long> next{0};

@@ -32,11 +32,11 @@ def load_library(source: Path, numbers: Mapping[str, int], purpose: str) -> ctyp
     if compiler is None:
         _warn(purpose, "there is no C++ compiler (g++ or clang++)")
         return None
-    threads = ["-fopenmp"] if Path(compiler).name == "g++" and platform.system() == "Linux" else []  # clang has its own
-    options = [*FLAGS, *threads, *(f"-D{name}={value}" for name, value in numbers.items())]
+    options = [*FLAGS, *(f"-D{name}={value}" for name, value in numbers.items())]
     sources = [file_digest(file) for file in (source, HEADER)]
-    key = {"command": [compiler, *options], "sources": sources, "processor": _processor()}
-    command = [compiler, *options, f"-I{HEADER.parent}", str(source)]
+    threads = _threads_of_torch(compiler)
+    key = {"command": [compiler, *options, *threads], "sources": sources, "processor": _processor()}
+    command = [compiler, *options, f"-I{HEADER.parent}", str(source), *threads]
     try:
         folder = prepare_once(cache_root() / "kernels", key, lambda folder: _compile(command, folder))
     except subprocess.CalledProcessError as error:
@@ -89,6 +89,16 @@ def call(
     function.restype = None
     pointers = (None if tensor is None else tensor.data_ptr() for tensor in tensors)
     function(*pointers, *sizes, *factors, torch.get_num_threads())
+
+
+def _threads_of_torch(compiler: str) -> list[str]:
+    """Returns options for the OpenMP library that torch brings and has loaded; nothing where that is another's.
+
+    A second one would have threads of its own, and those of torch wait so eagerly for their next work that they leave
+    no processor to others.
+    """
+    found = sorted(Path(torch.__file__).with_name("lib").glob("libgomp*.so*"))
+    return ["-fopenmp", "-Wl,--as-needed", str(found[0])] if found and Path(compiler).name == "g++" else []
 
 
 def _compile(command: list[str], folder: Path) -> None:
