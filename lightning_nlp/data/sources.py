@@ -11,7 +11,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_nlp.data import text_files
+from lightning_nlp.data import tables, text_files
 from lightning_nlp.data.conllu import read_trees
 from lightning_nlp.data.preparation import digest, file_digest, stored
 
@@ -204,7 +204,7 @@ class Source:
         if len(tabs) > 1:
             raise ValueError(f"{where} mixes .tsv with other files. Expected one format a split: {files}.")
         if tabs == {False}:
-            return "csv", text_files.csv_header(files[0][0], where)
+            return "csv", tables.csv_header(files[0][0], where)
         if not wanted:
             raise ValueError(f"{where}: {files[0][0]} has no header. Expected columns to name its columns in order.")
         return "tsv", wanted
@@ -289,9 +289,9 @@ def _fields(form: str, names: tuple[str, ...], columns: tuple[str, ...], where: 
         return text_files.read_bitext(source, target, where)
     (name,) = names
     if form == "csv":
-        return text_files.read_csv(name, columns, where)
+        return tables.read_csv(name, columns, where)
     if form == "tsv":
-        return text_files.read_tsv(name, columns, where)
+        return tables.read_tsv(name, columns, where)
     texts = read_trees(name, where) if form == "conllu" else text_files.read_lines(name, where)
     return ((text,) for text in texts)
 

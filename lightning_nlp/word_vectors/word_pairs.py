@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from lightning_nlp.data.sample_world import sample_rows
-from lightning_nlp.data.text_files import read_tsv
+from lightning_nlp.data.tables import read_tsv
 from lightning_nlp.word_vectors.vocabulary import Vocabulary
 
 
