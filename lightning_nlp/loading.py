@@ -1,4 +1,4 @@
-"""Model folders as transformers loads them, but whole: a weight that is missing is an error and not a random number."""
+"""Model folders as transformers loads them, but whole: a weight that is missing or left over is an error."""
 
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -19,15 +19,16 @@ def load_whole(
         options: likewise; `output_loading_info` among them.
 
     Raises:
-        ValueError: the files do not hold all weights of the model.
+        ValueError: the files do not hold all weights of the model, or others too.
     """
     wants_info = options.pop("output_loading_info", False)
     model, info = load(name, *args, output_loading_info=True, **options)
-    if missing := sorted(info["missing_keys"]):
-        raise ValueError(
-            f"{name} has no weights for {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}. It was written by "
-            "another version, or for another model: export it again, or load it with the version that wrote it."
-        )
+    for keys, fault in (("missing_keys", "has no weights for"), ("unexpected_keys", "has weights that do not belong:")):
+        if names := sorted(info[keys]):
+            raise ValueError(
+                f"{name} {fault} {', '.join(names[:3])}{', …' if len(names) > 3 else ''}. It was written by another "
+                "version, or for another model: export it again, or load it with the version that wrote it."
+            )
     return model, info if wants_info else None
 
 

@@ -149,11 +149,15 @@ def test_members_vote_by_the_mean_of_their_probabilities():
     assert upos[batch.is_word()].equal(tags[batch.is_word()])
 
 
-def test_a_folder_without_all_weights_is_refused(tmp_path):
-    build("biaffine").save_pretrained(tmp_path)
+@pytest.mark.parametrize(
+    ("kind", "members", "fault"),
+    [("biaffine", 2, "no weights for"), ("biaffine_members", 1, "weights that do not belong:")],
+)
+def test_a_folder_with_other_weights_is_refused(tmp_path, kind, members, fault):
+    build(kind).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"members": 2}))
-    with pytest.raises(ValueError, match=r"no weights for readers.1\.\S+, .*another version"):
+    (tmp_path / "config.json").write_text(json.dumps(config | {"members": members}))
+    with pytest.raises(ValueError, match=rf"{fault} readers.1\.\S+, .*another version"):
         AutoModel.from_pretrained(tmp_path)
 
 
