@@ -1,7 +1,6 @@
 """How C++ is compiled and loaded."""
 
 import shutil
-import subprocess
 import sys
 
 import pytest
@@ -18,7 +17,7 @@ print(len(paths), *paths)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("g++") is None, reason="g++ links what torch has loaded")
-def test_compiled_loops_and_torch_share_their_threads():
+def test_compiled_loops_and_torch_share_their_threads(run_python):
     """With two OpenMP libraries the waiting threads of one take the processor from those of the other."""
-    found = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True).stdout
+    found = run_python("-c", LOADED)
     assert found.split()[0] == "1", found

@@ -3,8 +3,8 @@
 import ctypes
 import platform
 
-# Of glibc's malloc.h. The first is the largest that it takes; without the second it gives back what lies free at the
-# end of the heap as soon as that is 128 KB, and by its own adaptation at 64 MB the most.
+# Of glibc's malloc.h. It puts nothing of more than 32 MB on the heap; and once one threshold is set, it no longer raises
+# the other by itself: the heap's free end would go back as soon as it had 128 KB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_ON_HEAP, KEPT = 32 * 2**20, 128 * 2**20  # bytes
 
