@@ -3,7 +3,7 @@
 import ctypes
 import platform
 
-# Of glibc's malloc.h. It puts nothing of more than 32 MB on the heap; and once one threshold is set, it no longer raises
+# Of glibc's malloc.h. It puts nothing of more than 32 MB on the heap; and once one threshold is set, it does not raise
 # the other by itself: the heap's free end would go back as soon as it had 128 KB.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_ON_HEAP, KEPT = 32 * 2**20, 128 * 2**20  # bytes
