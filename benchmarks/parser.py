@@ -19,7 +19,7 @@ UDPipe also reads gold UPOS, as ours does; spaCy's parser reads words alone, as 
 parse has no HEAD, DEPREL and DEPS. Both learn and write relations with subtypes. Scores are those of the official
 scorer (`udtools`): all words count, punctuation too, and subtypes of relations do not. Speed is words parsed per
 second of wall time from opening the input to closing the output, model loaded, the median of several passes over test.
-`seconds/fit` is wall time with the checks on dev that choose the weights, for spaCy with start and reading too;
+`seconds/fit` is wall time: ours without its checks on dev, the peers' with theirs, spaCy's with start and reading too;
 `seconds/cpu` is what the training took of a processor, which is the fairer figure on a machine shared with others.
 """
 
