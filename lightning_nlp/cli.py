@@ -276,7 +276,8 @@ class NLPCLI(LightningCLI):
         training.keep_freed_memory()
 
     def before_predict(self) -> None:
-        """Keeps Python from searching for garbage every few sentences, in the model and all libraries too."""
+        """Keeps freed memory, and Python from searching for garbage every few sentences, in all libraries too."""
+        training.keep_freed_memory()
         self.garbage_threshold = gc.get_threshold()
         gc.freeze()
         gc.set_threshold(100_000)

@@ -44,7 +44,7 @@ template <class T>
 static void forward(const Shape& s, const T* inputs, const T* weights, T* states, float* cells, T* activated,
                     long threads) {
     const long H = s.hidden;
-    std::vector<Packed<T>> packed;
+    std::vector<Array<T>> packed;
     for (long d = 0; d < s.directions; d++) packed.push_back(packed_gates(weights + d * 4 * H * H, H, H, threads));
     run_tasks(s, threads, [&](long d, long from, long to) {
         for (long step = 0; step < s.time; step++) {
@@ -86,7 +86,7 @@ template <class T>
 static void backward(const Shape& s, const T* weights, const float* cells, const T* activated, const T* d_outputs,
                      float* d_states, float* d_cells, T* d_gates, long threads) {
     const long H = s.hidden, width = in_blocks(H);
-    std::vector<Packed<T>> packed;
+    std::vector<Array<T>> packed;
     for (long d = 0; d < s.directions; d++)
         packed.push_back(packed_columns(weights + d * 4 * H * H, 4 * H, H, H, 1, threads));
     run_tasks(s, threads, [&](long d, long from, long to) {

@@ -63,6 +63,9 @@ static inline vec multiply_add(const Bfloat* one, const Bfloat* many, vec sum) {
 template <class T>
 constexpr int PAIR = sizeof(T) == 2 ? 2 : 1;  // neighbours that one instruction multiplies and adds
 
+template <class T>
+using Array = std::unique_ptr<T[]>;  // `new T[n]` leaves it as it is: to zero it would take longer than to fill it
+
 // e^x for x <= 0, relative error 1e-7; 0 from -87 down.
 static inline vec exp(vec x) {
     x *= 1.44269504f;
@@ -140,16 +143,13 @@ static void run_parts(long parts, long threads, F&& task) {
 
 // -- weights as products read them ------------------------------------------------------------------------------------
 
-template <class T>
-using Packed = std::unique_ptr<T[]>;
-
 // A matrix [depth, columns], whose neighbours in a column are `down` apart and in a row `right`, by blocks of 4 x 16
 // columns that begin at first(block, 0..3), with zeros beyond the last: [blocks, depth / PAIR, 4, 16, PAIR].
 template <class T, class F>
-static Packed<T> packed(const T* matrix, long depth, long columns, long down, long right, long blocks, long threads,
-                        F&& first) {
+static Array<T> packed(const T* matrix, long depth, long columns, long down, long right, long blocks, long threads,
+                       F&& first) {
     const long size = depth * 4 * LANES;
-    Packed<T> packed(new T[blocks * size]);
+    Array<T> packed(new T[blocks * size]);
     run_parts(blocks, threads, [&](long block) {
         if (block == blocks - 1) std::fill_n(packed.get() + block * size, size, T{});
         for (long j = 0; j < 4; j++) {
@@ -172,7 +172,7 @@ static Packed<T> packed(const T* matrix, long depth, long columns, long down, lo
 
 // Weights [4 * hidden, depth] of gates; a block has 16 units and their 4 gates.
 template <class T>
-static Packed<T> packed_gates(const T* weights, long hidden, long depth, long threads) {
+static Array<T> packed_gates(const T* weights, long hidden, long depth, long threads) {
     const auto first = [&](long block, long gate) { return gate * hidden + block * LANES; };
     return packed(weights, depth, 4 * hidden, 1, depth, hidden / LANES, threads, first);
 }
@@ -182,7 +182,7 @@ static inline long in_blocks(long columns) { return (columns + 4 * LANES - 1) / 
 
 // Any matrix; a block has 64 neighbouring columns.
 template <class T>
-static Packed<T> packed_columns(const T* matrix, long depth, long columns, long down, long right, long threads) {
+static Array<T> packed_columns(const T* matrix, long depth, long columns, long down, long right, long threads) {
     const auto first = [](long block, long j) { return (block * 4 + j) * LANES; };
     return packed(matrix, depth, columns, down, right, in_blocks(columns) / (4 * LANES), threads, first);
 }

@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Mapping
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -145,6 +146,7 @@ class WindowEncoder(nn.Module):
         dim: numbers of a word.
     """
 
+    inward: nn.Linear  # where there are layers
     layers: list[nn.Linear]
     norms: list[nn.LayerNorm]
 
@@ -153,7 +155,7 @@ class WindowEncoder(nn.Module):
         self.dropout = config.dropout
         self.dim = config.hidden_dim if config.layers else dim
         self.root = nn.Parameter(torch.zeros(self.dim))
-        self.inward = nn.Linear(dim, self.dim) if config.layers else nn.Identity()
+        self.inward = nn.Linear(dim, self.dim) if config.layers else nn.Identity()  # type: ignore[assignment]
         self.layers = nn.ModuleList(  # type: ignore[assignment]
             nn.Linear(3 * self.dim, self.dim) for _ in range(config.layers)
         )
@@ -161,11 +163,11 @@ class WindowEncoder(nn.Module):
 
     def forward(self, words: Float[Tensor, "batch length dim"], lengths: Int[Tensor, "batch"]) -> Encoded:
         """Returns states of the root and the words."""
-        states = torch.cat([self.root.expand(len(words), 1, -1), self.inward(words)], dim=1)
         if not torch.is_grad_enabled() and not self.training and self.layers:
-            number_type = compiled_type(states, load_window, "window", [self.dim])
+            number_type = compiled_type(words, load_window, "window", [self.dim])
             if number_type is not None:
-                return Encoded(self._compiled(states, lengths, number_type), {})
+                return Encoded(self._compiled(words, lengths, number_type), {})
+        states = torch.cat([self.root.expand(len(words), 1, -1), self.inward(words)], dim=1)
         is_there = (torch.arange(states.shape[1], device=lengths.device) <= lengths[:, None])[:, :, None]
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms)):
             seen, distance = norm(states) * is_there, 2**number
@@ -177,14 +179,19 @@ class WindowEncoder(nn.Module):
         return Encoded(states, {})
 
     def _compiled(
-        self, states: Float[Tensor, "batch words dim"], lengths: Int[Tensor, "batch"], number_type: torch.dtype
+        self, words: Float[Tensor, "batch length inputs"], lengths: Int[Tensor, "batch"], number_type: torch.dtype
     ) -> Float[Tensor, "batch words dim"]:
-        states = states.to(number_type, memory_format=torch.contiguous_format)
-        weights = torch.stack([layer.weight for layer in self.layers]).to(number_type)
+        inward = self.inward.weight
+        if words.shape[2] % 2:  # bfloat16 is multiplied in pairs
+            words, inward = pad(words, (0, 1)), pad(inward, (0, 1))
+        batch, length, depth = words.shape
+        weights = torch.stack([layer.weight for layer in self.layers])
         parts = [(layer.bias, norm.weight, norm.bias) for layer, norm in zip(self.layers, self.norms)]
-        floats = torch.stack([torch.stack(of_layer) for of_layer in parts]).float()
-        given = (states, weights, floats, lengths.contiguous())
-        call(load_window(), typed("window", number_type), given, (*states.shape, len(self.layers)))
+        floats = torch.stack([self.root, self.inward.bias, *chain.from_iterable(parts)]).float()
+        given = (part.to(number_type).contiguous() for part in (words, inward, weights))
+        states = torch.zeros(batch, length + 1, self.dim, dtype=number_type)
+        sizes = (batch, length, depth, self.dim, len(self.layers))
+        call(load_window(), typed("window", number_type), (*given, floats, lengths.contiguous(), states), sizes)
         return states
 
 

@@ -110,7 +110,8 @@ struct State {
 template <class T>
 struct Parser {
     const Weights<T>& weights;
-    const T* table;  // [nothing + 1, stride], of which PLACES * HIDDEN numbers count
+    const T* table;  // of root and words, [words, stride], of which PLACES * HIDDEN numbers count
+    const T* nothing;  // [PLACES, HIDDEN]
     long stride;
     State state;
     float* scores;  // [nothing + 1]
@@ -120,8 +121,10 @@ struct Parser {
     void read_state() {
         const State::Places places = state.places();
         const T* row[PLACES + CHILDREN];
-        for (int place = 0; place < PLACES; place++)
-            row[place] = table + places.word[place] * stride + place * HIDDEN;
+        for (int place = 0; place < PLACES; place++) {
+            const int word = places.word[place];
+            row[place] = (word == state.nothing ? nothing : table + word * stride) + place * HIDDEN;
+        }
         for (int child = 0; child < CHILDREN; child++)
             row[PLACES + child] = weights.labels + (state.child_label(places, child) * CHILDREN + child) * HIDDEN;
         int unit = 0;
@@ -185,23 +188,21 @@ struct Parser {
 template <class T>
 struct Table {
     static constexpr long STRIDE = (PLACES * HIDDEN + 4 * LANES - 1) / (4 * LANES) * 4 * LANES;
-    const Packed<T> weights;
-    const T* nothing;
     const long dim;
+    const Array<T> weights, nothing;
 
     Table(const T* words, const T* nothing, long dim, long threads)
-        : weights(packed_columns(words, dim, PLACES * HIDDEN, 1, dim, threads)), nothing(nothing), dim(dim) {}
+        : dim(dim), weights(packed_columns(words, dim, PLACES * HIDDEN, 1, dim, threads)), nothing(of(nothing, 1)) {}
 
-    // Of states [rows, dim] and of nothing after them.
-    std::vector<T> of(const T* states, long rows) const {
-        std::vector<T> words(states, states + rows * dim), table((rows + 1) * STRIDE);
-        words.insert(words.end(), nothing, nothing + dim);
+    // Of states [rows, dim].
+    Array<T> of(const T* states, long rows) const {
+        Array<T> table(new T[rows * STRIDE]);
         for (long block = 0; block < STRIDE; block += 4 * LANES)
-            in_groups(0, rows + 1, [&](auto count, long row) {
+            in_groups(0, rows, [&](auto count, long row) {
                 constexpr int R = decltype(count)::value;
                 vec sums[R][4] = {};
-                multiply<T, R>(words.data() + row * dim, dim, weights.get() + block * dim, dim, sums);
-                T* const to = table.data() + row * STRIDE + block;
+                multiply<T, R>(states + row * dim, dim, weights.get() + block * dim, dim, sums);
+                T* const to = table.get() + row * STRIDE + block;
                 for (int r = 0; r < R; r++)
                     for (int j = 0; j < 4; j++) store(to + r * STRIDE + j * LANES, sums[r][j]);
             });
@@ -220,7 +221,7 @@ static void parse(const T* states, const T* words, const T* nothing, const Weigh
         const auto table = tables.of(states + b * width * dim, lengths[b] + 1);
         const long at = b * (width + 1);
         const State state(lengths[b], lengths[b] + 1, heads + at, labels + at);
-        Parser<T>{weights, table.data(), tables.STRIDE, state, scores + at}.run();
+        Parser<T>{weights, table.get(), tables.nothing.get(), tables.STRIDE, state, scores + at}.run();
     });
 }
 
@@ -383,8 +384,9 @@ static void follow_all(int64_t* heads, const int64_t* labels, const int64_t* ord
         std::vector<int64_t> found(width, nothing), given(width, 0);
         const long at = b * width;
         State start(lengths[b], nothing, found.data(), given.data());
-        const T* table = exploration.table ? exploration.table + at * PLACES * HIDDEN : nullptr;
-        Parser<T> parser{*exploration.weights, table, PLACES * HIDDEN, start, nullptr};
+        const long stride = PLACES * HIDDEN;
+        const T* table = exploration.table ? exploration.table + at * stride : nullptr;
+        Parser<T> parser{*exploration.weights, table, table ? table + nothing * stride : nullptr, stride, start, nullptr};
         State& state = parser.state;
         Oracle oracle(heads + at, order ? order + at : nullptr, order ? component + at : nullptr, lengths[b], nothing);
         Random random{exploration.seed + b};

@@ -153,7 +153,7 @@ static void backward(const Shape& s, const T* feeding, const T* recurrent, const
         const long from = part * rows, to = std::min(s.batch, from + rows), wide[3] = {in_blocks(E), in_blocks(H), in_blocks(O)};
         // Gradients that pass from step to step, of these rows: of the context, the state, and what was fed.
         std::vector<float> context(rows * wide[0]), state(rows * wide[1]), fed(rows * wide[2]);
-        const auto product = [&](const T* given, long depth, const Packed<T>& packed, std::vector<float>& sums,
+        const auto product = [&](const T* given, long depth, const Array<T>& packed, std::vector<float>& sums,
                                  long width) {
             for (long block = 0; block < width; block += 4 * LANES)
                 in_groups(from, to, [&](auto count, long row) {

@@ -308,18 +308,19 @@ def test_filters_over_characters_are_a_convolution():
     assert encoder.embed.weight.grad[0].count_nonzero() == 0
 
 
-@pytest.mark.parametrize("hidden", [16, 80])
-def test_compiled_window_equals_torch(hidden):
+@pytest.mark.parametrize(("hidden", "inputs"), [(16, 12), (80, 13)])
+def test_compiled_window_equals_torch(hidden, inputs):
     """For sentences of every length, with units that fill no block of the loop; what is padding does not matter."""
     if load_window() is None:
         pytest.skip("no C++ compiler")
     torch.manual_seed(0)
-    window = WindowEncoder(ParserConfig(hidden_dim=hidden, layers=3), 12).eval()
+    window = WindowEncoder(ParserConfig(hidden_dim=hidden, layers=3), inputs).eval()
+    torch.nn.init.normal_(window.root)
     for norm in window.norms:
         torch.nn.init.normal_(norm.weight)
         torch.nn.init.normal_(norm.bias)
     lengths = torch.arange(20)
-    words = torch.randn(20, 19, 12)
+    words = torch.randn(20, 19, inputs)
     expected = window(words, lengths).states
     with torch.no_grad():
         found = window(words, lengths).states
