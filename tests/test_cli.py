@@ -199,8 +199,11 @@ def test_error_from_the_shell_is_one_line(repository):
 
 @pytest.mark.slow
 def test_help_comes_as_fast_as_lightnings_own(repository, run_python):
-    """At most half a second above a bare LightningCLI; the faster of five runs each, in turn."""
-    import time
+    """At most half a second of a processor above a bare LightningCLI; the faster of five runs each, in turn."""
+
+    def seconds_of_children() -> float:
+        times = os.times()
+        return times.children_user + times.children_system
 
     Path("bare.py").write_text(
         "from pytorch_lightning import LightningDataModule, LightningModule\n"
@@ -210,9 +213,9 @@ def test_help_comes_as_fast_as_lightnings_own(repository, run_python):
     seconds = {"bare.py": [], str(repository / "cli.py"): []}
     for _ in range(5):
         for script, times in seconds.items():
-            began = time.perf_counter()
+            began = seconds_of_children()
             run_python(script, "fit", "--help")
-            times.append(time.perf_counter() - began)
+            times.append(seconds_of_children() - began)
     bare, ours = (min(times) for times in seconds.values())
     assert ours < bare + 0.5
 
