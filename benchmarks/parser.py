@@ -305,7 +305,7 @@ def ours(folder: Path, *, treebank: str = "english_ewt", **variants: tuple[str, 
     for name, (config, *options) in variants.items():
         model = folder / f"ours_{name}"
         cost = trained(model, lambda: fit_ours(model, config, treebank, *options))  # noqa: B023 - called at once
-        tags = config in ("ewt_notags", "ewt_biaffine", "any_treebank")
+        tags = json.loads((model / "config.json").read_text())["predict_upos"]
         found = parse(OURS_PARSE, model, folder, treebank=treebank, tags=tags)
         given = " ".join(options).replace(f"{folder}/", "")
         report(f"ours, {name}", cost, found, treebank=treebank, options=given, versions=versions("torch"))

@@ -205,6 +205,14 @@ def rate(batches: Iterator[Any], loss_of: Callable[[Any], Any], optimizer: Any, 
     return statistics.median(rates[4:])
 
 
+def padded(examples: Iterator[Any]) -> Iterator[Any]:
+    """Batches as the peers take them: an example a row."""
+    from lightning_nlp.transformer.packing import lay_out
+
+    while True:
+        yield lay_out([[one] for one in islice(examples, ROWS)], CONTEXT)
+
+
 def speed(folder: Path, mingpt: Path | None) -> None:
     """Tokens a second of training."""
     import torch
@@ -212,16 +220,11 @@ def speed(folder: Path, mingpt: Path | None) -> None:
 
     from lightning_nlp.transformer import PretrainingData, TransformerConfig, TransformerModel
     from lightning_nlp.transformer.optimizer import MuonAdamW
-    from lightning_nlp.transformer.packing import PackedBatches, lay_out
+    from lightning_nlp.transformer.packing import PackedBatches
 
     data = PretrainingData(path="text", data_files={"train": str(DATA / "wiki.txt")}, cache_dir=str(folder / "cache"))
     data.setup("fit")
     vocab = len(data.tokenizer)
-
-    def padded() -> Iterator[Any]:
-        coming = data.examples()
-        while True:
-            yield lay_out([[one] for one in islice(coming, ROWS)], CONTEXT)
 
     def ours(compiled: bool, bf16: bool) -> float:
         model = TransformerModel(TransformerConfig(**SIZES, vocab_size=vocab)).train()
@@ -240,7 +243,7 @@ def speed(folder: Path, mingpt: Path | None) -> None:
             labels = batch.tokens.masked_fill(batch.documents == 0, -100)
             return model(batch.tokens, attention_mask=batch.documents, labels=labels).loss
 
-        return rate(padded(), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
+        return rate(padded(data.examples()), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
 
     def karpathy(compiled: bool, bf16: bool) -> float:
         sys.path.insert(0, str(mingpt))
@@ -256,7 +259,7 @@ def speed(folder: Path, mingpt: Path | None) -> None:
         def loss_of(batch: Any) -> Any:
             return model(batch.tokens, batch.targets.masked_fill(batch.targets == -100, -1))[1]
 
-        return rate(padded(), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
+        return rate(padded(data.examples()), loss_of, torch.optim.AdamW(model.parameters(), 6e-4), bf16)
 
     peers: dict[str, Callable[[bool, bool], float]] = {"lightning-nlp": ours, "HuggingFace GPT-2": huggingface}
     if mingpt:

@@ -283,7 +283,7 @@ class NLPCLI(LightningCLI):
         gc.set_threshold(100_000)
 
     def after_predict(self) -> None:
-        """Takes that back: a program that calls `main` goes on."""
+        """Lets it search again: a program that calls `main` goes on."""
         gc.set_threshold(*self.garbage_threshold)
         gc.unfreeze()
 

@@ -40,9 +40,10 @@ static void products(const T* from, long rows, long depth, long distance, const 
         });
 }
 
-// Makes states [batch, 1 + length, dim] of root and words [batch, length, depth]; `lengths` count words. The root and
-// its bias `into` come first in `parts` [2 + layers * 3, dim], then each layer's bias and the scales and shifts of its
-// norm. Weights of a layer are [dim, 3 * dim], of the word before, the word itself and the word after.
+// Makes states [batch, 1 + length, dim] of root and words [batch, length, depth]; `lengths` count words. Weights
+// `inward` [dim, depth] make states of words; those of a layer are [dim, 3 * dim], of the word before, the word itself
+// and the word after. `parts` [2 + layers * 3, dim] are the root, the bias of `inward`, and of each layer the bias and
+// the scale and shift of its norm.
 template <class T>
 static void window(const T* words, const T* inward, const T* weights, const float* parts, const int64_t* lengths,
                    T* states, long batch, long length, long depth, long dim, long layers, long threads) {

@@ -1,4 +1,4 @@
-"""Memory that a training step frees stays for the next one, instead of going back to the kernel page by page."""
+"""Memory that a batch frees stays for the next one, instead of going back to the kernel page by page."""
 
 import ctypes
 import platform
@@ -12,8 +12,8 @@ LARGEST_ON_HEAP, KEPT = 32 * 2**20, 128 * 2**20  # bytes
 def keep_freed_memory() -> None:
     """Tells glibc's malloc to keep up to 128 MB that are free at the end of its heap; other systems stay as they are.
 
-    Otherwise gradients and activations, some MB each, come from the kernel anew in each step on the CPU. Larger tensors
-    still come and go one by one, so that memory does not grow.
+    Otherwise gradients and activations, some MB each, come from the kernel anew for each batch on the CPU. Larger
+    tensors still come and go one by one, so that memory does not grow.
     """
     if platform.libc_ver()[0] == "glibc":
         malloc = ctypes.CDLL(None)

@@ -1,9 +1,6 @@
-import gzip
 import json
 import logging
-import os
 from math import floor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,41 +10,11 @@ from torch.utils.data import DataLoader
 
 from lightning_nlp.data.sources import Source, held_out
 
+pytestmark = pytest.mark.usefixtures("arrow_cache")
 LINES = [f"line {n}" for n in range(50)]
 WIKITEXT = {"name": "wikitext-2-raw-v1", "columns": {"text": "sentence"}}  # what a config of a Hub set leaves behind
 PAIRS = {"question": "Where?", "answer": "NA"}
 TREE = "# sent_id = a\n1\tGo\t_\t_\t_\t_\t0\troot\t_\t_"
-
-
-@pytest.fixture(autouse=True)
-def arrow_cache(tmp_path_factory, monkeypatch):
-    cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", cache)
-    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
-    return cache
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(content: str | list[str], name: str = "train.txt") -> str:
-        text = content if isinstance(content, str) else "".join(f"{line}\n" for line in content)
-        file = tmp_path / name
-        file.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-        return str(file)
-
-    return write
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder of parquet files, which `datasets` opens as it does a data set on the Hub."""
-    from datasets import Dataset
-
-    folder = tmp_path / "hub"
-    for split, size in {"train": 10, "test": 3}.items():
-        rows = [{"text": f"{split} {n}", "translation": {"en": f"{n}", "de": f"-{n}"}} for n in range(size)]
-        Dataset.from_list(rows).to_parquet(folder / f"{split}-00000-of-00001.parquet")
-    return str(folder)
 
 
 def refusal(call, *args, **options) -> str:
@@ -370,44 +337,3 @@ def test_arguments_that_make_no_sense_are_refused(path, data_files, found):
 
 def test_two_roles_need_two_columns():
     assert "another column for each role" in refusal(Source, "x", columns={"source": "text", "target": "text"})
-
-
-# Fingerprints
-
-
-def test_a_fingerprint_is_of_content_not_of_place_or_time(write, tmp_path):
-    file = write(LINES)
-    first = Source("text", data_files={"train": file}).fingerprint("train")
-    os.utime(file, (1, 1))
-    moved = str(Path(file).rename(tmp_path / "moved.txt"))
-    assert Source("text", data_files={"train": moved}).fingerprint("train") == first
-    write([*LINES[:-1], "line 5x"], "moved.txt")
-    assert Source("text", data_files={"train": moved}).fingerprint("train") != first
-
-
-def test_a_fingerprint_differs_where_rows_differ(write, folder):
-    train, other = write(LINES), write(["other"], "other.txt")
-    tsv = write("a\tb\n", "x.tsv")
-    sources = [
-        Source("text", data_files={"train": train}),
-        Source("text", data_files={"train": [train, other]}),
-        Source("text", data_files={"train": [other, train]}),
-        Source("text", data_files={"train": train}, columns={"document": "text"}),
-        Source("text", data_files={"train": train}, validation_fraction=0.1),
-        Source("text", data_files={"train": train}, validation_fraction=0.2),
-        Source("csv", data_files={"train": tsv}, columns={"x": "x", "y": "y"}),
-        Source("csv", data_files={"train": tsv}, columns={"y": "y", "x": "x"}),
-        Source("sample", "sentences"),
-        Source("sample", "biographies"),
-        Source(folder),
-    ]
-    prints = [source.fingerprint("train") for source in sources]
-    prints += [Source(folder).fingerprint("test"), sources[5].fingerprint("validation")]
-    assert len(set(prints)) == len(prints)
-    assert prints[:11] == [source.fingerprint("train") for source in sources]
-
-
-def test_a_void_name_and_streaming_do_not_change_a_fingerprint(write):
-    file = write(LINES)
-    plain = Source("text", data_files={"train": file}, columns={"text": "text"}).fingerprint("train")
-    assert Source("text", "void", {"train": file}, True, {"text": "text"}).fingerprint("train") == plain
